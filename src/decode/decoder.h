@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* decode/decoder.h - turns source bytes into image bytes. No I/O, no threads, no waiting: a decoder
+ * is driven by the decode stage, a unit test, or a fuzz target in the same way.
+ *
+ * Two ways to drive one, from the same source position:
+ *   step()           the next piece, wherever it is in the stream; serial.
+ *   cut() + unit()   cuts whole independent units (zstd frames) off the source, which any number of
+ *                    workers' decoders then decode in parallel. cut() answers CUT_SERIAL when the
+ *                    next unit is too large for that: then step() takes over until it answers
+ *                    DECODE_UNIT_END, and cutting goes on behind it. Formats without units have
+ *                    NULL for both; step() then runs to DECODE_END.
+ *
+ * Input:  in->data/len are the next source bytes; consumed bytes are passed by moving both. If
+ *         `want_input` is set, the decoder needs at least that many bytes contiguous before it can
+ *         go on (at most limits.input_max_bytes). in->ended: nothing comes behind these bytes; a
+ *         decoder that wants more then fails with "truncated".
+ * Output: out->data/room; written bytes are passed by moving both. All of room may be used as
+ *         scratch, only what was passed counts. With history_bytes > 0 the last that many bytes of
+ *         output stay readable before out->data, except that out->data jumps back by the ring's
+ *         length at the ring's end (the old bytes stay where they were written).
+ * Errors: code DATA, with format, offset in the source ("at offset N of FILE") and what is wrong.
+ * Hostile input is the normal case: everything is bounded and overflow-checked.
+ * Threads: one decoder belongs to one thread at a time. */
+#ifndef DECODE_DECODER_H
+#define DECODE_DECODER_H
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+struct in_span {
+	const uint8_t *data;
+	size_t len;
+	bool ended;
+};
+
+struct out_span {
+	uint8_t *data;
+	size_t room;
+};
+
+enum decode_status {
+	DECODE_INPUT, /* needs more input (want_input says how much, 0: any) */
+	DECODE_ROOM, /* needs more room (want_room says how much) */
+	DECODE_UNIT_END, /* a serial unit is complete; cut() goes on. Never without cut(). */
+	DECODE_END, /* the container is complete and checked; no source byte is left */
+	DECODE_FAILED,
+};
+
+enum cut_status {
+	CUT_UNIT, /* unit is filled and lies at in->data, whole; the caller consumes source_len */
+	CUT_INPUT, /* needs more input, want_input says how much */
+	CUT_SERIAL, /* next unit is for step() */
+	CUT_END,
+	CUT_FAILED,
+};
+
+struct decode_unit {
+	size_t source_len_bytes; /* compressed, at in->data */
+	size_t image_len_bytes; /* as declared: exactly so much must come out; may be 0 */
+};
+
+struct decoder_limits {
+	const char *name; /* of the source, for messages; lives as long as the decoder */
+	size_t history_max_bytes; /* most history the ring can hold */
+	size_t room_max_bytes; /* most room step() can ask for, most image bytes of a CUT_UNIT */
+	size_t input_max_bytes; /* most contiguous input that can be given */
+	uint64_t memory_bytes; /* most it may allocate for windows and state */
+	bool check_content; /* compute the dear content checksums (XXH64, XXH32) too */
+};
+
+/* What the first bytes of a file say, for sizing the ring. */
+struct decoder_plan {
+	size_t history_bytes; /* wanted history (zstd: the window), 0: none */
+	size_t unit_bytes; /* image bytes of the first unit if it is one of many, 0: serial */
+	uint64_t image_bytes; /* whole image's size if the head alone proves it, else 0 */
+};
+
+struct decoder;
+
+struct decoder_ops {
+	const char *name; /* "zstd": messages, JSON, options */
+	const char *const *suffixes; /* ".zst", ..., NULL: to say when a name contradicts */
+	/* Does head start this format? Pure. */
+	bool (*probe)(const uint8_t *head, size_t len);
+	/* Reads the first header. False if it is broken. limits may be NULL: only plan. */
+	bool (*plan)(const uint8_t *head, size_t len, struct decoder_plan *plan,
+		     struct bmap_error *err);
+	/* NULL on failure. A window over limits: code MEMORY, the message names --memory. */
+	struct decoder *(*open)(const struct decoder_limits *limits, struct bmap_error *err);
+	enum decode_status (*step)(struct decoder *d, struct in_span *in, struct out_span *out,
+				   struct bmap_error *err);
+	enum cut_status (*cut)(struct decoder *d, const struct in_span *in,
+			       struct decode_unit *unit, struct bmap_error *err); /* or NULL */
+	/* Decodes one unit that cut() found, on any worker's own decoder of this format. Writes
+	 * exactly len to out or fails. source_offset is for messages. Part of cut(). */
+	bool (*unit)(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out, size_t len,
+		     uint64_t source_offset, struct bmap_error *err);
+	void (*close)(struct decoder *d); /* accepts NULL */
+};
+
+/* The public part of every decoder; formats put it first in their own struct. */
+struct decoder {
+	const struct decoder_ops *ops;
+	struct decoder_limits limits; /* constant */
+	size_t want_input; /* see DECODE_INPUT, CUT_INPUT */
+	size_t want_room; /* see DECODE_ROOM; constant for many formats, at least 1 */
+	size_t history_bytes; /* current; changes only between units */
+	uint64_t source_offset; /* bytes consumed so far; the caller adds what it consumes for units */
+	uint64_t image_offset; /* bytes put out so far, likewise */
+};
+
+/* NULL: no known format, so a raw image. */
+const struct decoder_ops *decoder_detect(const uint8_t *head, size_t len);
+/* The format a name's extension stands for, NULL if none. */
+const struct decoder_ops *decoder_for_name(const char *name);
+/* All formats of this build, NULL-terminated. */
+extern const struct decoder_ops *const decoder_table[];
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* pipeline/decode_stage.h - fills the image ring from a source: the ring's producer.
+ *
+ * Three ways, chosen by the caller:
+ *   compressed   a reader thread fills a small ring of source bytes; N workers cut units off it
+ *                and decode them straight into the image ring, or one of them steps through a
+ *                serial stream (a unit that is too large, a format without units). Units without
+ *                mapped bytes are passed by without decoding.
+ *   raw stream   one thread reads the source straight into the ring (pipes).
+ *   raw extents  one thread reads mapped extents at queue depth through an io engine.
+ * Checked here: the container to its end, image bytes against plan->image_size_bytes (more or
+ * fewer is an error; an image that goes on behind it ends at once).
+ * Threads: started and joined by the job's thread; ends by itself, by ring_stop() on the image
+ *          ring followed by decode_stage_stop().
+ * Errors:  job_fail(); the ring is then not finished but left for the job to stop. */
+#ifndef PIPELINE_DECODE_STAGE_H
+#define PIPELINE_DECODE_STAGE_H
+
+#include "decode/decoder.h"
+#include "io/engine.h"
+#include "pipeline/job_state.h"
+#include "pipeline/plan.h"
+#include "pipeline/ring.h"
+#include "pipeline/segments.h"
+#include "source/source.h"
+
+struct decode_stage_config {
+	struct source *source; /* borrowed; used by the stage's threads until joined */
+	const struct decoder_ops *format; /* NULL: raw */
+	struct decoder_plan decoder_plan; /* of the source's head; zeroed for raw */
+	struct ring *ring;
+	struct segments *segments;
+	const struct image_plan *plan;
+	struct job_state *job;
+	unsigned workers; /* at most, for units */
+	uint64_t memory_bytes; /* for decoders, scratch and source ring, beside the image ring */
+	bool check_content; /* decoder_limits */
+	unsigned queue_depth; /* reads in flight for raw extents, 0: default */
+	const struct engine_factory *engine; /* may be NULL */
+};
+
+struct decode_stage;
+struct decode_stage *decode_stage_start(const struct decode_stage_config *config,
+					struct bmap_error *err);
+void decode_stage_stop(struct decode_stage *stage); /* wakes its own waits; any thread */
+void decode_stage_join(struct decode_stage *stage);
+bool decode_stage_ended(struct decode_stage *stage); /* good and to the end: any thread */
+/* Image size that was seen; valid once decode_stage_ended(). */
+uint64_t decode_stage_image_bytes(const struct decode_stage *stage);
+uint64_t decode_stage_source_bytes(const struct decode_stage *stage); /* so far; any thread */
+void decode_stage_free(struct decode_stage *stage); /* after join; accepts NULL */
+
+#endif

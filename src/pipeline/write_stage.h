@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* pipeline/write_stage.h - writes the wanted bytes of the ring to every target: one thread that owns
+ * the io engine; a lane (cursor, in-flight window, state) per target.
+ *
+ * A lane's life (write_lane.c has the legal transitions):
+ *   waits for the first decoded byte; target_begin() was called by the job before that;
+ *   withhold_head: zeroes the mapped bytes of the first HEAD_BYTES, flush;
+ *   writes all mapped bytes but the head's, requests merged over touching ranges, split at the
+ *   ring's end and at max_request_bytes; pieces of sectors gathered in a bounce sector and written
+ *   by one read-patch-write;
+ *   waits for write_stage_commit() (the source was read to its end and all checksums matched);
+ *   flush; head but its first 4 KiB, flush; first 4 KiB, flush: the commit point; done.
+ * Only here is a target judged slow, stalled or given up; short writes and -EAGAIN are the engine's.
+ * A failed lane ends alone. Stop or failure before the commit point: what is in flight is waited
+ * for, a head that was partly written is zeroed again.
+ * Ring: lane i is consumer first_consumer + i, the head's collector is consumer first_consumer +
+ *       target_count (it copies the head's mapped bytes to a side buffer that all lanes share).
+ * Threads: started, asked and joined by the job's thread; lane_status from any. */
+#ifndef PIPELINE_WRITE_STAGE_H
+#define PIPELINE_WRITE_STAGE_H
+
+#include "io/engine.h"
+#include "pipeline/job_state.h"
+#include "pipeline/plan.h"
+#include "pipeline/ring.h"
+#include "pipeline/segments.h"
+#include "target/target.h"
+
+#include <bmap/flash.h>
+
+#define HEAD_BYTES (1024u * 1024u)
+
+struct write_stage_config {
+	struct ring *ring; /* its waker is the write stage's: set by write_stage_start() */
+	size_t first_consumer; /* target_count + 1 consumers from here on */
+	struct segments *segments;
+	const struct image_plan *plan;
+	struct target *targets; /* borrowed until joined */
+	size_t target_count;
+	struct job_state *job; /* its bell rings when a lane ends; a lane's error is not job_fail() */
+	unsigned queue_depth; /* requests in flight a lane, 0: adaptive */
+	unsigned stall_warn_seconds, stall_give_up_seconds; /* 0: 30 and a default */
+	const struct engine_factory *engine; /* may be NULL */
+};
+
+struct lane_status {
+	enum bmap_target_state state;
+	uint64_t completed_bytes; /* mapped bytes, the head's too once it is written */
+	unsigned window; /* requests allowed in flight now */
+	unsigned largest_window;
+	uint64_t flush_ns;
+	bool abandoned; /* requests never ended: target_abandon() it */
+	struct bmap_error error;
+};
+
+struct write_stage;
+struct write_stage *write_stage_start(const struct write_stage_config *config,
+				      struct bmap_error *err);
+/* The source and every checksum are good: lanes may finish. image_size is known now. Any thread. */
+void write_stage_commit(struct write_stage *stage);
+/* Ends all lanes that have not begun their last request: interrupted or failed as why says
+ * (copied). Any thread, idempotent. */
+void write_stage_stop(struct write_stage *stage, const struct bmap_error *why);
+bool write_stage_ended(struct write_stage *stage); /* every lane is final: any thread */
+void write_stage_status(struct write_stage *stage, size_t lane, struct lane_status *out);
+struct write_stage_counters {
+	struct io_counters io;
+	const char *engine; /* "io_uring" */
+	bool registered_buffer;
+	uint64_t edge_writes; /* read-patch-writes of sectors */
+};
+void write_stage_counters(struct write_stage *stage, struct write_stage_counters *out); /* joined */
+void write_stage_join(struct write_stage *stage);
+/* After join. Accepts NULL. If a lane was abandoned, its ring memory is still in use by the kernel:
+ * the caller must not unmap it (returns true then). */
+bool write_stage_free(struct write_stage *stage);
+
+#endif

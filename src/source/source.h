@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* source/source.h - where the bytes of an image come from, compressed or not.
+ *
+ * Threads:   a source belongs to one thread at a time (opened by the job, then handed to the
+ *            thread that reads ahead, or to the raw stage); its constant fields may be read by any.
+ * Lifetime:  closed after that thread was joined.
+ * Stop:      a read that waits (pipe, server) also polls the stop object, and returns -1 with code
+ *            INTERRUPTED when it was requested. */
+#ifndef SOURCE_SOURCE_H
+#define SOURCE_SOURCE_H
+
+#include "base/error.h"
+#include "base/stop.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#define SOURCE_HEAD_BYTES (128u * 1024u)
+
+struct source;
+
+struct source_ops {
+	/* Next bytes in order: 1..len, 0 at the end, -1 on failure (err filled). Waits. */
+	ssize_t (*read)(struct source *source, void *data, size_t len, struct bmap_error *err);
+	/* Moves len bytes on without reading them. NULL: cannot seek. */
+	bool (*skip)(struct source *source, uint64_t len, struct bmap_error *err);
+	void (*close)(struct source *source);
+};
+
+struct source {
+	const struct source_ops *ops;
+	char *name; /* as the user wrote it, "standard input" for "-"; constant */
+	bool has_size; /* size_bytes is known: regular files and block devices; constant */
+	bool seekable; /* fd can be read at any offset: raw images by extents; constant */
+	bool is_block_device; /* constant */
+	int fd; /* descriptor of a local file, else -1; constant */
+	uint64_t size_bytes; /* constant */
+	/* First bytes, read when it was opened and given again by source_read(). */
+	uint8_t *head;
+	size_t head_len, head_used;
+};
+
+/* path: a file, block device, fifo, or "-". The first bytes (up to SOURCE_HEAD_BYTES, fewer only
+ * at the end) are read before it returns: format detection looks at source->head. */
+struct source *source_open(const char *path, const struct bmap_stop *stop, struct bmap_error *err);
+/* As ops->read, the head first. */
+ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_error *err);
+/* False without an error (code NONE) if the source cannot seek. */
+bool source_skip(struct source *source, uint64_t len, struct bmap_error *err);
+void source_close(struct source *source); /* accepts NULL */
+
+#endif
