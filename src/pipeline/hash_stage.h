@@ -33,8 +33,7 @@ struct hash_stage_counts {
 };
 
 struct hash_stage;
-struct hash_stage *hash_stage_start(const struct hash_stage_config *config,
-				    struct bmap_error *err);
+struct hash_stage *hash_stage_start(const struct hash_stage_config *config, struct bmap_error *err);
 void hash_stage_join(struct hash_stage *stage);
 /* All ranges were checked to their end (bad ones counted). Any thread. */
 bool hash_stage_ended(struct hash_stage *stage);

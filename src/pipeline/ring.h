@@ -51,7 +51,8 @@ void ring_finish(struct ring *ring);
 
 /* --- consumers --- */
 /* Waits until decoded >= want, or the ring is finished, or the producer waits for room and there is
- * more than `have`. *decoded is what can be read; *finished: nothing follows. False once stopped. */
+ * more than `have`. *decoded is what can be read; *finished: nothing follows. False once stopped.
+ */
 bool ring_wait_decoded(struct ring *ring, uint64_t have, uint64_t want, uint64_t *decoded,
 		       bool *finished);
 /* The same facts without waiting. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* pipeline/write_stage.h - writes the wanted bytes of the ring to every target: one thread that owns
- * the io engine; a lane (cursor, in-flight window, state) per target.
+/* pipeline/write_stage.h - writes the wanted bytes of the ring to every target: one thread that
+ * owns the io engine; a lane (cursor, in-flight window, state) per target.
  *
  * A lane's life (write_lane.c has the legal transitions):
  *   waits for the first decoded byte; target_begin() was called by the job before that;
@@ -10,12 +10,12 @@
  *   by one read-patch-write;
  *   waits for write_stage_commit() (the source was read to its end and all checksums matched);
  *   flush; head but its first 4 KiB, flush; first 4 KiB, flush: the commit point; done.
- * Only here is a target judged slow, stalled or given up; short writes and -EAGAIN are the engine's.
- * A failed lane ends alone. Stop or failure before the commit point: what is in flight is waited
- * for, a head that was partly written is zeroed again.
- * Ring: lane i is consumer first_consumer + i, the head's collector is consumer first_consumer +
- *       target_count (it copies the head's mapped bytes to a side buffer that all lanes share).
- * Threads: started, asked and joined by the job's thread; lane_status from any. */
+ * Only here is a target judged slow, stalled or given up; short writes and -EAGAIN are the
+ * engine's. A failed lane ends alone. Stop or failure before the commit point: what is in flight is
+ * waited for, a head that was partly written is zeroed again. Ring: lane i is consumer
+ * first_consumer + i, the head's collector is consumer first_consumer + target_count (it copies the
+ * head's mapped bytes to a side buffer that all lanes share). Threads: started, asked and joined by
+ * the job's thread; lane_status from any. */
 #ifndef PIPELINE_WRITE_STAGE_H
 #define PIPELINE_WRITE_STAGE_H
 
@@ -37,7 +37,8 @@ struct write_stage_config {
 	const struct image_plan *plan;
 	struct target *targets; /* borrowed until joined */
 	size_t target_count;
-	struct job_state *job; /* its bell rings when a lane ends; a lane's error is not job_fail() */
+	struct job_state
+		*job; /* its bell rings when a lane ends; a lane's error is not job_fail() */
 	unsigned queue_depth; /* requests in flight a lane, 0: adaptive */
 	unsigned stall_warn_seconds, stall_give_up_seconds; /* 0: 30 and a default */
 	const struct engine_factory *engine; /* may be NULL */

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+#include "pipeline/ring.h"
+#include "base/checked.h"
+#include "base/clock.h"
+#include "base/mirror.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CACHE_LINE 64
+
+/* Positions of consumers that need nothing any more. */
+#define DETACHED UINT64_MAX
+
+/* A cursor has one writer. All accesses are sequentially consistent: a sleeper announces itself and
+ * then looks at the cursor, the mover moves it and then looks for sleepers; with anything weaker
+ * both could miss the other. On x86 that costs one locked store a move. */
+struct cursor {
+	_Alignas(CACHE_LINE) _Atomic uint64_t position;
+};
+
+struct ring {
+	struct mirror mirror; /* constant after ring_new(), as are the next four */
+	uint8_t *base;
+	size_t size;
+	enum ring_mapping mapping;
+	size_t consumer_count;
+	void (*wake)(void *arg); /* constant once threads run */
+	void *wake_arg;
+
+	struct cursor decoded; /* producer stores */
+	atomic_bool finished; /* producer stores, after the last move of decoded */
+	atomic_bool stopped; /* any thread, under lock */
+	atomic_bool room_wanted; /* producer: sleeps until the tail moves */
+	atomic_uint data_wanted; /* consumers asleep in ring_wait_decoded() */
+	_Atomic uint64_t
+		waker_want; /* sleeper elsewhere: wake at this position; UINT64_MAX: not armed */
+	_Atomic uint64_t waker_have; /* and it knows of the bytes up to here */
+	_Atomic uint64_t room_wait_ns, data_wait_ns;
+
+	pthread_mutex_t lock; /* to sleep, wake and stop, never for the bytes */
+	pthread_cond_t data; /* decoded moved, the producer waits, finished, or stopped */
+	pthread_cond_t room; /* a consumer moved, or stopped */
+
+	struct cursor consumer[]; /* [i]: consumer i stores */
+};
+
+struct ring *ring_new(size_t size, size_t consumers, enum ring_mapping mapping,
+		      const struct bmap_log *log, struct bmap_error *err)
+{
+	size_t bytes =
+		align_up(sizeof(struct ring) + consumers * sizeof(struct cursor), CACHE_LINE);
+	struct ring *ring = aligned_alloc(CACHE_LINE, bytes);
+
+	if (!ring) {
+		bmap_error_memory(err, "ring");
+		return NULL;
+	}
+	memset(ring, 0, bytes);
+	ring->size = size;
+	ring->mapping = mapping;
+	ring->consumer_count = consumers;
+	atomic_init(&ring->waker_want, UINT64_MAX);
+	pthread_mutex_init(&ring->lock, NULL);
+	pthread_cond_init(&ring->data, NULL);
+	pthread_cond_init(&ring->room, NULL);
+	if (mapping == RING_SINGLE) {
+		ring->base = aligned_alloc(4096, size);
+		if (!ring->base)
+			bmap_error_memory(err, "ring");
+	} else if (mirror_map(&ring->mirror, size, err)) {
+		ring->base = ring->mirror.base;
+		log_debug(log, "ring of %zu KiB%s", size / KIB,
+			  ring->mirror.huge_pages ? " in huge pages" : ", no huge pages");
+	}
+	if (!ring->base) {
+		ring_free(ring);
+		return NULL;
+	}
+	return ring;
+}
+
+void ring_free(struct ring *ring)
+{
+	if (!ring)
+		return;
+	if (ring->mapping == RING_SINGLE)
+		free(ring->base);
+	else
+		mirror_unmap(&ring->mirror);
+	pthread_cond_destroy(&ring->room);
+	pthread_cond_destroy(&ring->data);
+	pthread_mutex_destroy(&ring->lock);
+	free(ring);
+}
+
+size_t ring_size(const struct ring *ring)
+{
+	return ring->size;
+}
+
+uint8_t *ring_base(const struct ring *ring)
+{
+	return ring->base;
+}
+
+uint8_t *ring_at(const struct ring *ring, uint64_t position)
+{
+	return ring->base + position % ring->size;
+}
+
+static uint64_t tail(const struct ring *ring)
+{
+	uint64_t lowest = DETACHED;
+
+	for (size_t i = 0; i < ring->consumer_count; i++)
+		lowest = min_u64(lowest, atomic_load(&ring->consumer[i].position));
+	/* Whoever detached holds nothing; with no consumer left all that is decoded is free. */
+	return min_u64(lowest, atomic_load(&ring->decoded.position));
+}
+
+uint64_t ring_room_end(const struct ring *ring)
+{
+	return tail(ring) + ring->size;
+}
+
+static void call_waker(struct ring *ring)
+{
+	/* Once for each arming: the exchange lets one caller through. */
+	if (ring->wake && atomic_exchange(&ring->waker_want, UINT64_MAX) != UINT64_MAX)
+		ring->wake(ring->wake_arg);
+}
+
+static void wake_consumers(struct ring *ring)
+{
+	pthread_mutex_lock(&ring->lock);
+	pthread_cond_broadcast(&ring->data);
+	pthread_mutex_unlock(&ring->lock);
+}
+
+bool ring_wait_room(struct ring *ring, uint64_t end)
+{
+	uint64_t began;
+
+	if (atomic_load(&ring->stopped))
+		return false;
+	if (ring_room_end(ring) >= end)
+		return true;
+	began = clock_now_ns();
+	pthread_mutex_lock(&ring->lock);
+	atomic_store(&ring->room_wanted, true);
+	/* Consumers that sleep until there is more must now make do with what is there. */
+	pthread_cond_broadcast(&ring->data);
+	if (atomic_load(&ring->waker_have) < atomic_load(&ring->decoded.position))
+		call_waker(ring);
+	while (ring_room_end(ring) < end && !atomic_load(&ring->stopped))
+		pthread_cond_wait(&ring->room, &ring->lock);
+	atomic_store(&ring->room_wanted, false);
+	pthread_mutex_unlock(&ring->lock);
+	atomic_fetch_add(&ring->room_wait_ns, clock_now_ns() - began);
+	return !atomic_load(&ring->stopped);
+}
+
+void ring_publish(struct ring *ring, uint64_t position)
+{
+	assert(position >= atomic_load_explicit(&ring->decoded.position, memory_order_relaxed));
+	assert(position <= ring_room_end(ring));
+	atomic_store(&ring->decoded.position, position);
+	if (position >= atomic_load(&ring->waker_want))
+		call_waker(ring);
+	if (atomic_load(&ring->data_wanted))
+		wake_consumers(ring);
+}
+
+void ring_finish(struct ring *ring)
+{
+	atomic_store(&ring->finished, true);
+	call_waker(ring);
+	wake_consumers(ring);
+}
+
+uint64_t ring_decoded(const struct ring *ring, bool *finished)
+{
+	/* In this order: what was published before the end is then seen, too. */
+	*finished = atomic_load(&ring->finished);
+	return atomic_load(&ring->decoded.position);
+}
+
+static bool enough(const struct ring *ring, uint64_t have, uint64_t want)
+{
+	bool finished;
+	uint64_t decoded = ring_decoded(ring, &finished);
+
+	return decoded >= want || finished || (decoded > have && atomic_load(&ring->room_wanted));
+}
+
+bool ring_wait_decoded(struct ring *ring, uint64_t have, uint64_t want, uint64_t *decoded,
+		       bool *finished)
+{
+	uint64_t began;
+
+	if (!enough(ring, have, want) && !atomic_load(&ring->stopped)) {
+		began = clock_now_ns();
+		pthread_mutex_lock(&ring->lock);
+		atomic_fetch_add(&ring->data_wanted, 1);
+		while (!enough(ring, have, want) && !atomic_load(&ring->stopped))
+			pthread_cond_wait(&ring->data, &ring->lock);
+		atomic_fetch_sub(&ring->data_wanted, 1);
+		pthread_mutex_unlock(&ring->lock);
+		atomic_fetch_add(&ring->data_wait_ns, clock_now_ns() - began);
+	}
+	*decoded = ring_decoded(ring, finished);
+	return !atomic_load(&ring->stopped);
+}
+
+static void move_consumer(struct ring *ring, size_t consumer, uint64_t position)
+{
+	assert(consumer < ring->consumer_count);
+	assert(position >=
+	       atomic_load_explicit(&ring->consumer[consumer].position, memory_order_relaxed));
+	atomic_store(&ring->consumer[consumer].position, position);
+	if (atomic_load(&ring->room_wanted)) {
+		pthread_mutex_lock(&ring->lock);
+		pthread_cond_signal(&ring->room);
+		pthread_mutex_unlock(&ring->lock);
+	}
+}
+
+void ring_release(struct ring *ring, size_t consumer, uint64_t position)
+{
+	move_consumer(ring, consumer, position);
+}
+
+void ring_detach(struct ring *ring, size_t consumer)
+{
+	move_consumer(ring, consumer, DETACHED);
+}
+
+void ring_set_waker(struct ring *ring, void (*wake)(void *arg), void *arg)
+{
+	ring->wake = wake;
+	ring->wake_arg = arg;
+}
+
+void ring_arm_waker(struct ring *ring, uint64_t have, uint64_t want)
+{
+	atomic_store(&ring->waker_have, have);
+	atomic_store(&ring->waker_want, want);
+	/* After arming, so that a move before it is not missed. */
+	if (enough(ring, have, want) || atomic_load(&ring->stopped))
+		call_waker(ring);
+}
+
+void ring_stop(struct ring *ring)
+{
+	pthread_mutex_lock(&ring->lock);
+	atomic_store(&ring->stopped, true);
+	pthread_cond_broadcast(&ring->data);
+	pthread_cond_broadcast(&ring->room);
+	pthread_mutex_unlock(&ring->lock);
+	call_waker(ring);
+}
+
+bool ring_stopped(const struct ring *ring)
+{
+	return atomic_load(&ring->stopped);
+}
+
+void ring_counters(const struct ring *ring, struct ring_counters *out)
+{
+	*out = (struct ring_counters){
+		.room_wait_ns = atomic_load(&ring->room_wait_ns),
+		.data_wait_ns = atomic_load(&ring->data_wait_ns),
+		.huge_pages = ring->mirror.huge_pages,
+	};
+}
