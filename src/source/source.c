@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "source/source.h"
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "source/source_internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool open_stdin(int *out, struct stat *st, bool *from_start, struct bmap_error *err);
+static bool open_path(int *out, const char *path, struct stat *st, struct bmap_error *err);
+static bool read_head(struct source *source, struct bmap_error *err);
+
+struct source *source_open(const char *path, const struct bmap_stop *stop, struct bmap_error *err)
+{
+	bool is_stdin = !strcmp(path, "-"), from_start = true;
+	struct source *source;
+	struct stat st;
+	char *name;
+	int fd = -1;
+
+	if (is_stdin ? !open_stdin(&fd, &st, &from_start, err) : !open_path(&fd, path, &st, err))
+		return NULL;
+	name = strdup(is_stdin ? "standard input" : path);
+	if (!name) {
+		close(fd);
+		bmap_error_memory(err, path);
+		return NULL;
+	}
+	/* A file on standard input that was read from already goes on from there: a stream. */
+	if ((S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && from_start)
+		source = file_source_open(fd, name, &st, err);
+	else
+		source = pipe_source_open(fd, name, stop, err);
+	if (source && !read_head(source, err)) {
+		source_close(source);
+		return NULL;
+	}
+	return source;
+}
+
+ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_error *err)
+{
+	size_t left = source->head_len - source->head_used;
+
+	if (!left)
+		return source->ops->read(source, data, len, err);
+	if (len > left)
+		len = left;
+	memcpy(data, source->head + source->head_used, len);
+	source->head_used += len;
+	return (ssize_t)len;
+}
+
+bool source_skip(struct source *source, uint64_t len, struct bmap_error *err)
+{
+	size_t left = source->head_len - source->head_used;
+
+	if (len <= left) {
+		source->head_used += (size_t)len;
+		return true;
+	}
+	if (!source->ops->skip) {
+		if (err)
+			*err = (struct bmap_error){ .code = BMAP_ERR_NONE };
+		return false;
+	}
+	if (!source->ops->skip(source, len - left, err))
+		return false;
+	source->head_used = source->head_len;
+	return true;
+}
+
+void source_close(struct source *source)
+{
+	uint8_t *head;
+	char *name;
+
+	if (!source)
+		return;
+	head = source->head;
+	name = source->name;
+	source->ops->close(source);
+	free(head);
+	free(name);
+}
+
+static bool open_stdin(int *out, struct stat *st, bool *from_start, struct bmap_error *err)
+{
+	int flags = fcntl(STDIN_FILENO, F_GETFL);
+
+	/* O_PATH and write-only: what a program may have put in place of a closed one. */
+	if (flags < 0 || flags & O_PATH)
+		return bmap_error_errnum(err, EBADF,
+					 "standard input is closed: cannot read from it");
+	if ((flags & O_ACCMODE) == O_WRONLY)
+		return bmap_error_errnum(err, EBADF, "standard input is not open for reading");
+	if (fstat(STDIN_FILENO, st))
+		return bmap_error_errno(err, "standard input: cannot be examined");
+	if (S_ISDIR(st->st_mode))
+		return bmap_error_errnum(err, EISDIR, "standard input: cannot be read as an image");
+	*from_start = lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
+	/* Of our own, so that closing a source never closes the program's standard input. */
+	*out = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	return *out >= 0 || bmap_error_errno(err, "standard input: cannot be opened");
+}
+
+static bool looks_like_url(const char *path)
+{
+	const char *p = path;
+
+	if (!isalpha((unsigned char)*p))
+		return false;
+	while (isalnum((unsigned char)*p) || *p == '+' || *p == '-' || *p == '.')
+		p++;
+	return !strncmp(p, "://", 3);
+}
+
+static bool open_path(int *out, const char *path, struct stat *st, struct bmap_error *err)
+{
+	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
+	CLEANUP_CLOSE int fd = -1;
+
+	if (stat(path, st)) {
+		int errnum = errno;
+
+		if (looks_like_url(path))
+			return bmap_error_set(err, BMAP_ERR_UNSUPPORTED,
+					      "%s: URLs are not supported by this build yet: "
+					      "download the file first, or pipe it into \"-\"",
+					      path);
+		return bmap_error_errnum(err, errnum, "%s: cannot open for reading", path);
+	}
+	if (S_ISDIR(st->st_mode))
+		return bmap_error_errnum(err, EISDIR, "%s: cannot be read as an image", path);
+	/* A fifo without a writer would hold the open up where no stop reaches: fifo(7). Not for
+	 * block devices, where the flag means to open a drive without a medium. */
+	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))
+		flags |= O_NONBLOCK;
+	fd = open(path, flags);
+	if (fd < 0)
+		return bmap_error_errno(err, "%s: cannot open for reading", path);
+	if (fstat(fd, st)) /* again: the name may mean something else by now */
+		return bmap_error_errno(err, "%s: cannot be examined", path);
+	*out = take_fd(&fd);
+	return true;
+}
+
+static bool read_head(struct source *source, struct bmap_error *err)
+{
+	source->head = malloc(SOURCE_HEAD_BYTES);
+	if (!source->head)
+		return bmap_error_memory(err, source->name);
+	while (source->head_len < SOURCE_HEAD_BYTES) {
+		ssize_t n = source->ops->read(source, source->head + source->head_len,
+					      SOURCE_HEAD_BYTES - source->head_len, err);
+
+		if (n < 0)
+			return false;
+		if (!n)
+			break;
+		source->head_len += (size_t)n;
+	}
+	return true;
+}
