@@ -26,7 +26,10 @@ struct bmap_create_options {
 	void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
 	void *progress_user;
 };
-#define BMAP_CREATE_OPTIONS_INIT { .struct_size = sizeof(struct bmap_create_options) }
+#define BMAP_CREATE_OPTIONS_INIT                                                                   \
+	{                                                                                          \
+		.struct_size = sizeof(struct bmap_create_options)                                  \
+	}
 
 /* Refused: an empty image; a file that changes while it is read. Warns (log) if no block is
  * unmapped. *out is to be freed with bmap_map_free(), NULL on failure. */

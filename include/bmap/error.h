@@ -32,7 +32,8 @@ struct bmap_error {
 	int errnum; /* errno, or 0 */
 	bool has_offset;
 	uint64_t offset_bytes; /* where in the named file or device, if has_offset */
-	char text[1536]; /* one line: what, on what, where, why, what to do; no newline at its end */
+	char text[1536]; /* one line: what, on what, where, why, what to do; no newline at its end
+			  */
 };
 
 #ifdef __cplusplus

@@ -51,14 +51,18 @@ struct bmap_flash_options {
 	uint64_t memory_bytes; /* 0: default (256 MiB, at most a quarter of the machine's) */
 	unsigned queue_depth; /* requests in flight a target, 0: adaptive */
 	unsigned workers; /* decode workers, 0: one per processor */
-	unsigned stall_seconds; /* give a target up that completes nothing for so long, 0: default */
+	unsigned
+		stall_seconds; /* give a target up that completes nothing for so long, 0: default */
 	const struct bmap_log *log; /* may be NULL */
 	struct bmap_stop *stop; /* may be NULL */
 	void (*progress)(void *user, const struct bmap_flash_progress *progress); /* may be NULL */
 	void *progress_user;
 	unsigned progress_interval_ms; /* 0: 200 */
 };
-#define BMAP_FLASH_OPTIONS_INIT { .struct_size = sizeof(struct bmap_flash_options) }
+#define BMAP_FLASH_OPTIONS_INIT                                                                    \
+	{                                                                                          \
+		.struct_size = sizeof(struct bmap_flash_options)                                   \
+	}
 
 struct bmap_target_result {
 	enum bmap_target_state state; /* DONE, FAILED or INTERRUPTED */

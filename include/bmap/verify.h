@@ -33,7 +33,10 @@ struct bmap_verify_options {
 	void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes);
 	void *user; /* of both */
 };
-#define BMAP_VERIFY_OPTIONS_INIT { .struct_size = sizeof(struct bmap_verify_options) }
+#define BMAP_VERIFY_OPTIONS_INIT                                                                   \
+	{                                                                                          \
+		.struct_size = sizeof(struct bmap_verify_options)                                  \
+	}
 
 struct bmap_verify_result {
 	size_t ranges_checked; /* that had a checksum */

@@ -106,7 +106,8 @@ struct decoder {
 	size_t want_input; /* see DECODE_INPUT, CUT_INPUT */
 	size_t want_room; /* see DECODE_ROOM; constant for many formats, at least 1 */
 	size_t history_bytes; /* current; changes only between units */
-	uint64_t source_offset; /* bytes consumed so far; the caller adds what it consumes for units */
+	uint64_t source_offset; /* bytes consumed so far; the caller adds what it consumes for units
+				 */
 	uint64_t image_offset; /* bytes put out so far, likewise */
 };
 

@@ -20,11 +20,11 @@ struct target {
 	char *name; /* as named by the user */
 	enum target_kind kind;
 	int fd; /* O_DIRECT if direct; else buffered */
-	int buffered_fd; /* a second descriptor without O_DIRECT, for the tail of a regular file that
-			    does not end on align_bytes; -1 if not needed */
+	int buffered_fd; /* a second descriptor without O_DIRECT, for the tail of a regular file
+			    that does not end on align_bytes; -1 if not needed */
 	bool direct; /* O_DIRECT is in use; else said once at info level, with the reason */
-	size_t align_bytes; /* offsets and lengths of requests on fd: logical block size, or the file
-			       system's dio offset alignment; 1 if not direct */
+	size_t align_bytes; /* offsets and lengths of requests on fd: logical block size, or the
+			       file system's dio offset alignment; 1 if not direct */
 	size_t memory_align_bytes; /* of the memory of requests: at most 4096 */
 	bool has_size; /* size_bytes is a limit: block devices */
 	uint64_t size_bytes;
