@@ -67,13 +67,14 @@ struct io_engine_ops {
 	bool (*queue)(struct io_engine *engine, struct io_request *req);
 	/* Submits all queued requests; returns up to max completed ones in done[]. Sleeps until
 	 * there is at least one, engine_wake() was called, or timeout_ms went by (0: do not sleep,
-	 * -1: no limit). Returns how many, 0 on wake or time-out, -errno if the engine itself is
-	 * broken (nothing can be expected from it any more). */
+	 * -1: no limit). Returns how many, 0 on wake or time-out (or a signal), -errno if the
+	 * engine itself is broken (nothing can be expected from it any more). */
 	int (*wait)(struct io_engine *engine, struct io_request **done, int max, int timeout_ms);
 	/* Makes the current or the next wait() return soon. Any thread; never blocks. */
 	void (*wake)(struct io_engine *engine);
 	/* Registers memory for faster requests; lasts as long as the engine. False if the system
-	 * refuses (RLIMIT_MEMLOCK): all works without it. Call before the first request. */
+	 * refuses (RLIMIT_MEMLOCK) or the engine gains nothing by it: all works without. Call once,
+	 * before the first request. */
 	bool (*register_buffer)(struct io_engine *engine, void *base, size_t len);
 	void (*close)(struct io_engine *engine);
 };
