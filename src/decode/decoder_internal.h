@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* decode/decoder_internal.h - what the files of this folder share. */
+#ifndef DECODE_DECODER_INTERNAL_H
+#define DECODE_DECODER_INTERNAL_H
+
+#include "base/checked.h"
+#include "decode/decoder.h"
+
+extern const struct decoder_ops zstd_decoder;
+extern const struct decoder_ops gzip_isal_decoder; /* only if the build has ISA-L */
+extern const struct decoder_ops gzip_zlib_decoder;
+extern const struct decoder_ops xz_decoder;
+
+/* "NAME: broken FORMAT data at offset N: " and the reason; returns DECODE_FAILED. */
+enum decode_status decoder_broken(const struct decoder *d, uint64_t offset, struct bmap_error *err,
+				  const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The source ended where more had to come; offset is where it ended. */
+enum decode_status decoder_truncated(const struct decoder *d, uint64_t offset,
+				     struct bmap_error *err);
+/* Bytes behind the complete image that belong to nothing. */
+enum decode_status decoder_garbage(const struct decoder *d, uint64_t offset,
+				   struct bmap_error *err);
+/* Needs more memory than it may have; says how much and names the option. */
+enum decode_status decoder_over_memory(const struct decoder *d, uint64_t offset, const char *what,
+				       uint64_t need_bytes, struct bmap_error *err);
+/* Wants at least `bytes` contiguous (0: any), or fails as truncated when no more comes. */
+enum decode_status decoder_want_input(struct decoder *d, const struct in_span *in, size_t bytes,
+				      struct bmap_error *err);
+
+static inline void decoder_consume(struct decoder *d, struct in_span *in, size_t len)
+{
+	in->data += len;
+	in->len -= len;
+	d->source_offset += len;
+}
+
+static inline void decoder_emit(struct decoder *d, struct out_span *out, size_t len)
+{
+	out->data += len;
+	out->room -= len;
+	d->image_offset += len;
+}
+
+static inline uint32_t load_le16(const uint8_t *p)
+{
+	return (uint32_t)p[0] | (uint32_t)p[1] << 8;
+}
+
+static inline uint32_t load_le24(const uint8_t *p)
+{
+	return load_le16(p) | (uint32_t)p[2] << 16;
+}
+
+static inline uint32_t load_le32(const uint8_t *p)
+{
+	return load_le24(p) | (uint32_t)p[3] << 24;
+}
+
+static inline uint64_t load_le64(const uint8_t *p)
+{
+	return load_le32(p) | (uint64_t)load_le32(p + 4) << 32;
+}
+
+#endif

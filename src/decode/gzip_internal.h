@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* decode/gzip_internal.h - gzip members (RFC 1952) around any library that inflates.
+ * gzip_member.c parses headers and trailers, counts and checks; gzip_zlib_decoder.c and
+ * gzip_isal_decoder.c are the two ways to inflate: each a struct inflate_ops. */
+#ifndef DECODE_GZIP_INTERNAL_H
+#define DECODE_GZIP_INTERNAL_H
+
+#include "decode/decoder_internal.h"
+
+#define GZIP_TRAILER_BYTES 8u
+
+enum inflate_status {
+	INFLATE_INPUT,
+	INFLATE_ROOM,
+	INFLATE_DONE, /* behind the deflate stream's last bit */
+	INFLATE_BROKEN,
+};
+
+/* What one inflater owes. Its state belongs to one decoder. */
+struct inflate_ops {
+	void *(*open)(void); /* NULL: no memory */
+	void (*close)(void *state); /* accepts NULL */
+	void (*reset)(void *state); /* a new deflate stream begins, at any bit of no earlier one */
+	/* Moves both spans; in->ended is not looked at. */
+	enum inflate_status (*run)(void *state, struct in_span *in, struct out_span *out,
+				   const char **reason);
+	/* After INFLATE_DONE: whole bytes behind the stream that were taken from in already. */
+	size_t (*surplus)(void *state, uint8_t bytes[GZIP_TRAILER_BYTES]);
+	uint32_t (*crc32)(uint32_t crc, const uint8_t *data, size_t len);
+};
+
+bool gzip_probe(const uint8_t *head, size_t len);
+bool gzip_plan(const uint8_t *head, size_t len, struct decoder_plan *plan, struct bmap_error *err);
+struct decoder *gzip_open(const struct decoder_ops *ops, const struct inflate_ops *inflate,
+			  const struct decoder_limits *limits, struct bmap_error *err);
+enum decode_status gzip_step(struct decoder *d, struct in_span *in, struct out_span *out,
+			     struct bmap_error *err);
+void gzip_close(struct decoder *d);
+extern const char *const gzip_suffixes[];
+
+#endif
