@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-const char *bmap_version(void); /* "MAJOR.MINOR.PATCH" */
+BMAP_API const char *bmap_version(void); /* "MAJOR.MINOR.PATCH" */
 
 #ifdef __cplusplus
 }

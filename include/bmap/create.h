@@ -33,8 +33,8 @@ struct bmap_create_options {
 
 /* Refused: an empty image; a file that changes while it is read. Warns (log) if no block is
  * unmapped. *out is to be freed with bmap_map_free(), NULL on failure. */
-bool bmap_create(const struct bmap_create_options *options, struct bmap_map **out,
-		 struct bmap_error *err);
+BMAP_API bool bmap_create(const struct bmap_create_options *options, struct bmap_map **out,
+			  struct bmap_error *err);
 
 #ifdef __cplusplus
 }

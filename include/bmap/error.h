@@ -9,6 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* The library is built with everything else hidden. */
+#if defined(__GNUC__)
+#define BMAP_API __attribute__((visibility("default")))
+#else
+#define BMAP_API
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -81,9 +81,9 @@ struct bmap_flash_result {
 
 /* True only if every target is DONE. On false err says the first thing that failed; result is
  * filled in both cases (zeroed when the job ended before it had targets). */
-bool bmap_flash(const struct bmap_flash_options *options, struct bmap_flash_result *result,
-		struct bmap_error *err);
-void bmap_flash_result_free(struct bmap_flash_result *result);
+BMAP_API bool bmap_flash(const struct bmap_flash_options *options, struct bmap_flash_result *result,
+			 struct bmap_error *err);
+BMAP_API void bmap_flash_result_free(struct bmap_flash_result *result);
 
 #ifdef __cplusplus
 }

@@ -57,40 +57,41 @@ struct bmap_map {
 
 /* Byte offset of the first byte of range i, and of the byte behind its last: the end of the last
  * block is the image's end, so a range may be shorter than its blocks. */
-uint64_t bmap_range_begin(const struct bmap_map *map, size_t i);
-uint64_t bmap_range_end(const struct bmap_map *map, size_t i);
+BMAP_API uint64_t bmap_range_begin(const struct bmap_map *map, size_t i);
+BMAP_API uint64_t bmap_range_end(const struct bmap_map *map, size_t i);
 /* The checksum of range i, digest_bytes long, or NULL if it has none. Lent by the map. */
-const uint8_t *bmap_range_digest(const struct bmap_map *map, size_t i);
+BMAP_API const uint8_t *bmap_range_digest(const struct bmap_map *map, size_t i);
 /* Sum of all ranges in bytes (the short last block counted as it is). */
-uint64_t bmap_mapped_bytes(const struct bmap_map *map);
+BMAP_API uint64_t bmap_mapped_bytes(const struct bmap_map *map);
 
-const char *bmap_digest_name(enum bmap_digest digest); /* "sha256"; "none" */
+BMAP_API const char *bmap_digest_name(enum bmap_digest digest); /* "sha256"; "none" */
 /* False if no digest has that name. Letters' case does not matter. */
-bool bmap_digest_from_name(const char *name, enum bmap_digest *out);
+BMAP_API bool bmap_digest_from_name(const char *name, enum bmap_digest *out);
 
 /* Reads the XML of a bmap from memory. name is only for messages. On failure *out is NULL.
  * Checked: everything the promises above say, and the file's own checksum. Hostile input is
  * expected: no external entities, no network, bounded depth and size.
  * Source of the format: the Python tool's versions 1.0 to 2.x. */
-bool bmap_map_parse(struct bmap_map **out, const char *text, size_t len, const char *name,
-		    struct bmap_error *err);
+BMAP_API bool bmap_map_parse(struct bmap_map **out, const char *text, size_t len, const char *name,
+			     struct bmap_error *err);
 
 /* Reads a bmap file, plain or compressed (recognised by content): at most 1 GiB of XML. */
-bool bmap_map_load(struct bmap_map **out, const char *path, struct bmap_error *err);
+BMAP_API bool bmap_map_load(struct bmap_map **out, const char *path, struct bmap_error *err);
 
 /* The XML of a map, always in version 2.0. *text is malloc'ed (NUL-terminated, not counted). */
-bool bmap_map_format(const struct bmap_map *map, char **text, size_t *len, struct bmap_error *err);
+BMAP_API bool bmap_map_format(const struct bmap_map *map, char **text, size_t *len,
+			      struct bmap_error *err);
 
 /* Writes the map to path, whole or not at all (a temporary file beside it, renamed), compressed
  * if the name ends in .gz, .zst or .xz. path NULL: plain to standard output. */
-bool bmap_map_save(const struct bmap_map *map, const char *path, struct bmap_error *err);
+BMAP_API bool bmap_map_save(const struct bmap_map *map, const char *path, struct bmap_error *err);
 
 /* Looks for the bmap of an image beside it: IMAGE.bmap, then with one extension of the file's
  * name less each time ("disk.img.gz": disk.img.gz.bmap, disk.img.bmap, disk.bmap). *path is
  * malloc'ed; false with code NOT_FOUND if there is none. */
-bool bmap_map_discover(const char *image, char **path, struct bmap_error *err);
+BMAP_API bool bmap_map_discover(const char *image, char **path, struct bmap_error *err);
 
-void bmap_map_free(struct bmap_map *map); /* accepts NULL */
+BMAP_API void bmap_map_free(struct bmap_map *map); /* accepts NULL */
 
 #ifdef __cplusplus
 }

@@ -17,10 +17,10 @@ extern "C" {
 struct bmap_stop;
 
 /* Returns NULL, with err filled, if the system has no descriptor or memory left. */
-struct bmap_stop *bmap_stop_new(struct bmap_error *err);
-void bmap_stop_request(struct bmap_stop *stop);
-bool bmap_stop_requested(const struct bmap_stop *stop); /* false for NULL */
-void bmap_stop_free(struct bmap_stop *stop); /* accepts NULL */
+BMAP_API struct bmap_stop *bmap_stop_new(struct bmap_error *err);
+BMAP_API void bmap_stop_request(struct bmap_stop *stop);
+BMAP_API bool bmap_stop_requested(const struct bmap_stop *stop); /* false for NULL */
+BMAP_API void bmap_stop_free(struct bmap_stop *stop); /* accepts NULL */
 
 #ifdef __cplusplus
 }

@@ -49,8 +49,8 @@ struct bmap_verify_result {
 /* True if all that could be checked matched and the input was whole. A map without any range
  * checksum is a true with ranges_checked 0: the caller says so. With bad ranges: false, code
  * DATA, after all others were checked too. */
-bool bmap_verify(const struct bmap_verify_options *options, struct bmap_verify_result *result,
-		 struct bmap_error *err);
+BMAP_API bool bmap_verify(const struct bmap_verify_options *options,
+			  struct bmap_verify_result *result, struct bmap_error *err);
 
 #ifdef __cplusplus
 }
