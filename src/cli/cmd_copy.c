@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* bmaptool copy: an image to a block device or file. */
+#include "cli/command.h"
+#include "cli/progress.h"
+#include "cli/psplash.h"
+#include "cli/signals.h"
+#include "cli/text.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct copy_args {
+	struct common_args common;
+	const char *image, *dest;
+	const char *bmap;
+	bool no_bmap, no_verify, removable_only, allow_dev_files;
+	const char *bmap_sig, *keyring, *fingerprint;
+	bool no_sig_verify;
+	const char *psplash_pipe;
+	uint64_t memory_bytes;
+	unsigned queue_depth, workers, stall_seconds;
+};
+
+#define PLACE(member) .place = offsetof(struct copy_args, member)
+
+static const struct option_def options[] = {
+	{ OPTION_GROUP, .help = "the map" },
+	{ OPTION_TEXT, "bmap", .value_name = "FILE", PLACE(bmap),
+	  .help = "the bmap of the image, plain or compressed (default: looked for beside the "
+		  "image: for disk.img.gz disk.img.gz.bmap, disk.img.bmap, disk.bmap)" },
+	{ OPTION_FLAG, "nobmap", PLACE(no_bmap),
+	  .help = "do without: write every byte of the image" },
+	{ OPTION_FLAG, "no-verify", PLACE(no_verify),
+	  .help = "do not check the image against the checksums of the bmap" },
+	{ OPTION_TEXT, "bmap-sig", .value_name = "FILE", PLACE(bmap_sig),
+	  .help = "detached signature of the bmap (refused: this build cannot check it)" },
+	{ OPTION_FLAG, "no-sig-verify", PLACE(no_sig_verify),
+	  .help = "take the bmap without a look at its signature, and without the warning that "
+		  "it was not checked" },
+	{ OPTION_TEXT, "keyring", .value_name = "FILE", PLACE(keyring),
+	  .help = "keys that may sign the bmap (refused: this build cannot check it)" },
+	{ OPTION_TEXT, "fingerprint", .value_name = "HEX", PLACE(fingerprint),
+	  .help = "key that must have signed the bmap (refused: this build cannot check it)" },
+
+	{ OPTION_GROUP, .help = "the destination" },
+	{ OPTION_FLAG, "removable-device", PLACE(removable_only),
+	  .help = "refuse DEST unless it is a removable block device" },
+	{ OPTION_FLAG, "allow-dev-files", .added = true, PLACE(allow_dev_files),
+	  .help = "let DEST be a regular file below /dev; otherwise taken for a misspelt device "
+		  "and refused" },
+	{ OPTION_COUNT, "stall-timeout", .added = true, .value_name = "SECONDS",
+	  PLACE(stall_seconds), .max = 86400,
+	  .help = "give DEST up if it completes nothing for so long (default: chosen by the "
+		  "program, minutes)" },
+
+	{ OPTION_GROUP, .help = "resources" },
+	MEMORY_OPTION(struct copy_args),
+	QUEUE_DEPTH_OPTION(struct copy_args,
+			   "keep N writes in flight (default: adapts to the device)"),
+	WORKERS_OPTION(struct copy_args, "decompress"),
+
+	{ OPTION_GROUP, .help = "progress" },
+	{ OPTION_TEXT, "psplash-pipe", .value_name = "FIFO", PLACE(psplash_pipe),
+	  .help = "also write the progress to this named pipe, for psplash" },
+
+	COMMON_OPTIONS(struct copy_args),
+};
+
+static const struct argument_def arguments[] = {
+	{ "IMAGE",
+	  "the image: a file, plain or compressed, a block device, or - for standard input",
+	  offsetof(struct copy_args, image) },
+	{ "DEST", "where to: a block device, a file, or /dev/null",
+	  offsetof(struct copy_args, dest) },
+};
+
+static bool check(const void *args, char *error);
+static int run_copy(struct run *run, const void *args);
+
+const struct command command_copy = {
+	.name = "copy",
+	.alias = "write",
+	.summary = "write an image to a device or file, using its bmap",
+	.description =
+		"Writes the blocks of IMAGE that its bmap lists to DEST, checks them against the\n"
+		"checksums of the bmap, and flushes the device's cache. The rest of DEST is left "
+		"as\n"
+		"it is. A device that is in use is refused.\n",
+	.table = { options, COUNT_OF(options), arguments, COUNT_OF(arguments), false },
+	.args_bytes = sizeof(struct copy_args),
+	.check = check,
+	.run = run_copy,
+};
+
+static bool check(const void *opaque, char *error)
+{
+	const struct copy_args *a = opaque;
+	const struct {
+		bool first, second;
+		const char *names;
+	} pairs[] = {
+		{ a->no_bmap, a->bmap != NULL, "--nobmap and --bmap" },
+		{ a->no_bmap, a->bmap_sig != NULL, "--nobmap and --bmap-sig" },
+		{ a->bmap_sig != NULL, a->no_sig_verify, "--bmap-sig and --no-sig-verify" },
+		{ a->no_sig_verify, a->keyring != NULL, "--no-sig-verify and --keyring" },
+		{ a->no_sig_verify, a->fingerprint != NULL, "--no-sig-verify and --fingerprint" },
+	};
+
+	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+		if (pairs[i].first && pairs[i].second) {
+			snprintf(error, OPTION_ERROR_ROOM, "%s cannot be used together",
+				 pairs[i].names);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* What was asked for and cannot be done must not look done. */
+static bool refuse_signature_options(struct run *run, const struct copy_args *a)
+{
+	const char *name = a->bmap_sig      ? "--bmap-sig"
+			   : a->keyring     ? "--keyring"
+			   : a->fingerprint ? "--fingerprint"
+					    : NULL;
+
+	if (name)
+		output_error(
+			&run->out,
+			"%s: signature verification is not in this build: nothing was written; "
+			"check the bmap with gpg --verify, then use --no-sig-verify",
+			name);
+	return !name;
+}
+
+static bool is_clearsigned(const char *path)
+{
+	static const char marker[] = "-----BEGIN PGP SIGNED MESSAGE-----";
+	char head[sizeof(marker) - 1];
+	struct stat st;
+	bool signed_inside = false;
+	int fd;
+
+	/* A pipe gives its bytes only once. */
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return false;
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return false;
+	if (read(fd, head, sizeof(head)) == (ssize_t)sizeof(head))
+		signed_inside = !memcmp(head, marker, sizeof(head));
+	close(fd);
+	return signed_inside;
+}
+
+static void warn_of_signatures(struct run *run, const char *bmap)
+{
+	static const char *const endings[] = { ".asc", ".sig" };
+	size_t room = strlen(bmap) + sizeof(".asc");
+	char *path;
+
+	if (is_clearsigned(bmap)) {
+		output_warning(&run->out, "%s: is signed, but the signature was not checked", bmap);
+		return;
+	}
+	path = malloc(room);
+	for (size_t i = 0; path && i < COUNT_OF(endings); i++) {
+		snprintf(path, room, "%s%s", bmap, endings[i]);
+		if (!access(path, F_OK)) {
+			output_warning(&run->out,
+				       "%s: there is a signature '%s', but it was not checked",
+				       bmap, path);
+			break;
+		}
+	}
+	free(path);
+}
+
+static void look_for_signatures(struct run *run, const struct copy_args *a)
+{
+	struct bmap_error ignored = { 0 };
+	char *found = NULL;
+
+	if (a->no_sig_verify || a->no_bmap)
+		return;
+	if (a->bmap)
+		warn_of_signatures(run, a->bmap);
+	else if (strcmp(a->image, "-") != 0 && bmap_map_discover(a->image, &found, &ignored))
+		warn_of_signatures(run, found);
+	free(found);
+}
+
+/* The bytes that every target still in the running has, and whether all of those only wait. */
+static void summarise_targets(const struct bmap_flash_progress *report, uint64_t *done,
+			      bool *flushing)
+{
+	bool any = false;
+
+	*done = 0;
+	*flushing = true;
+	for (size_t i = 0; i < report->target_count; i++) {
+		const struct bmap_target_progress *t = &report->targets[i];
+
+		if (t->state == BMAP_TARGET_FAILED || t->state == BMAP_TARGET_INTERRUPTED)
+			continue;
+		if (!any || t->completed_bytes < *done)
+			*done = t->completed_bytes;
+		any = true;
+		if (t->state != BMAP_TARGET_FLUSHING && t->state != BMAP_TARGET_HEAD)
+			*flushing = false;
+	}
+	if (!any)
+		*flushing = false;
+}
+
+struct copy_progress {
+	struct progress progress;
+	const struct copy_args *args;
+};
+
+static void on_progress(void *user, const struct bmap_flash_progress *report)
+{
+	struct copy_progress *cp = user;
+	char written[TEXT_ROOM], total[TEXT_ROOM];
+	uint64_t done;
+	bool flushing;
+
+	summarise_targets(report, &done, &flushing);
+	progress_update_source(&cp->progress, monotonic_ns(), done, report->total_bytes,
+			       report->source_read_bytes, report->source_total_bytes, flushing);
+	if (report->total_bytes)
+		signals_set_state("%.500s is incomplete: %s of %s written", cp->args->dest,
+				  text_size(written, done), text_size(total, report->total_bytes));
+	else
+		signals_set_state("%.500s is incomplete: %s written", cp->args->dest,
+				  text_size(written, done));
+}
+
+static int report_copy_failure(struct run *run, const struct copy_args *a,
+			       const struct copy_progress *cp, const struct bmap_error *err)
+{
+	const struct progress_view *v = &cp->progress.view;
+	char written[TEXT_ROOM], total[TEXT_ROOM];
+
+	if (err->code == BMAP_ERR_INTERRUPTED && v->done_bytes && v->total_bytes)
+		output_error(&run->out, "interrupted: %s is incomplete: %s of %s written", a->dest,
+			     text_size(written, v->done_bytes), text_size(total, v->total_bytes));
+	return report_failure(run, err);
+}
+
+static void report_success(struct run *run, const struct bmap_flash_result *result)
+{
+	char time[TEXT_ROOM], speed[TEXT_ROOM];
+
+	output_info(&run->out, "copying time: %s, copying speed %s",
+		    text_time(time, result->elapsed_ns),
+		    text_speed(speed, result->mapped_bytes, result->elapsed_ns));
+}
+
+static int run_copy(struct run *run, const void *opaque)
+{
+	const struct copy_args *a = opaque;
+	struct bmap_flash_options options_ = BMAP_FLASH_OPTIONS_INIT;
+	struct bmap_flash_result result = { 0 };
+	struct bmap_error err = { 0 };
+	struct psplash psplash;
+	struct copy_progress cp = { .args = a };
+	int code = EXIT_OK;
+	bool ok;
+
+	if (!refuse_signature_options(run, a))
+		return EXIT_FAILED;
+	look_for_signatures(run, a);
+	signals_set_state("nothing was written to %.500s", a->dest);
+	progress_init(&cp.progress, &run->out, "copied");
+	if (a->psplash_pipe) {
+		psplash_open(&psplash, a->psplash_pipe, &run->out);
+		cp.progress.psplash = &psplash;
+	}
+	options_.image = a->image;
+	options_.bmap = a->bmap;
+	options_.targets = &a->dest;
+	options_.target_count = 1;
+	options_.no_bmap = a->no_bmap;
+	options_.no_verify = a->no_verify;
+	options_.removable_only = a->removable_only;
+	options_.allow_dev_files = a->allow_dev_files;
+	options_.memory_bytes = a->memory_bytes;
+	options_.queue_depth = a->queue_depth;
+	options_.workers = a->workers;
+	options_.stall_seconds = a->stall_seconds;
+	options_.log = &run->out.log;
+	options_.stop = run->stop;
+	options_.progress = on_progress;
+	options_.progress_user = &cp;
+	ok = bmap_flash(&options_, &result, &err);
+	progress_end(&cp.progress, ok);
+	if (a->psplash_pipe)
+		psplash_close(&psplash);
+	if (ok)
+		report_success(run, &result);
+	else
+		code = report_copy_failure(run, a, &cp, &err);
+	bmap_flash_result_free(&result);
+	return code;
+}

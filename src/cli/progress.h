@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* cli/progress.h - turns what a job reports into the line on the terminal, the numbers for psplash,
+ * and the sentence that a second signal prints.
+ *
+ * Threads: all from the thread that the job's progress callback runs on, one at a time. */
+#ifndef CLI_PROGRESS_H
+#define CLI_PROGRESS_H
+
+#include "cli/output.h"
+#include "cli/psplash.h"
+
+#include <stdint.h>
+
+/* What one line shows. */
+struct progress_view {
+	const char *verb; /* "copied" */
+	uint64_t done_bytes;
+	uint64_t total_bytes; /* 0: not known, bytes are shown instead of a percentage */
+	uint64_t source_read_bytes, source_total_bytes; /* shown where total_bytes is not known */
+	uint64_t now_bytes_per_s, average_bytes_per_s;
+	bool finished; /* no time left is shown */
+	bool flushing; /* the device empties its cache; all bytes were handed to it */
+	uint64_t flushing_ns; /* for how long so far */
+};
+
+/* Writes the line for a terminal of that width (one column stays free: a full line wraps on some)
+ * to out, at least OUTPUT_MAX_COLUMNS + 1 bytes. What matters most is first and stays longest:
+ * "bmaptool: info: 42% copied", then speed, time left, bar, average. */
+void progress_render(char *out, unsigned columns, const struct progress_view *view);
+
+#define PROGRESS_SAMPLES 16
+
+struct progress {
+	struct output *out; /* constant, as is verb */
+	struct psplash *psplash; /* NULL: none */
+	struct progress_view view; /* the last one */
+	uint64_t start_ns, flush_start_ns; /* 0: not begun */
+	/* The last reports: "now" is the speed between the oldest and the newest of them. */
+	struct {
+		uint64_t at_ns, done_bytes;
+	} sample[PROGRESS_SAMPLES];
+	unsigned samples; /* all so far; the newest is at (samples - 1) % PROGRESS_SAMPLES */
+};
+
+void progress_init(struct progress *p, struct output *out, const char *verb);
+/* A report. now_ns: CLOCK_MONOTONIC. */
+void progress_update(struct progress *p, uint64_t now_ns, uint64_t done_bytes,
+		     uint64_t total_bytes);
+/* The same where the total may be unknown, and where all bytes may be waiting for a flush. */
+void progress_update_source(struct progress *p, uint64_t now_ns, uint64_t done_bytes,
+			    uint64_t total_bytes, uint64_t source_read_bytes,
+			    uint64_t source_total_bytes, bool flushing);
+/* The job ended. If it was a success the line shows 100 %. */
+void progress_end(struct progress *p, bool success);
+
+uint64_t monotonic_ns(void);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* cli/signals.h - what a signal does to a running job.
+ *
+ * SIGINT, SIGTERM, SIGHUP: the first asks the job to stop; the second prints where it stands and
+ * leaves at once with 128 + its number. One that was ignored when the program was started stays
+ * ignored (nohup, background jobs of a shell), except SIGTERM. SIGPIPE is ignored.
+ * Threads: of the main thread, except the handlers themselves. There is one job in a process. */
+#ifndef CLI_SIGNALS_H
+#define CLI_SIGNALS_H
+
+#include <bmap/stop.h>
+
+/* stop is borrowed until signals_forget(). live: a progress line may be on the terminal, erase it
+ * first. quiet: the first signal says nothing. */
+void signals_install(struct bmap_stop *stop, bool live, bool quiet);
+/* From here on a signal finds no job: it ends the process. */
+void signals_forget(void);
+/* What a second signal prints, without a newline; copied. Cheap: for every progress report. */
+void signals_set_state(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* 128 + the signal that came, 0: none did. */
+int signals_exit_code(void);
+
+#endif

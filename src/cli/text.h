@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* cli/text.h - numbers as people and scripts read them. Always with a decimal point, whatever the
+ * locale. All write at most TEXT_ROOM bytes and return out, so that they can stand in a printf. */
+#ifndef CLI_TEXT_H
+#define CLI_TEXT_H
+
+#include <stdint.h>
+
+#define TEXT_ROOM 32
+
+/* "700 bytes", "1.0 KiB", "3.9 GiB". */
+char *text_size(char out[TEXT_ROOM], uint64_t bytes);
+/* "5.3s", "1m 05.2s", "75m 00.0s": never hours, LAVA's expression for the closing line has none. */
+char *text_time(char out[TEXT_ROOM], uint64_t ns);
+/* "104.2 MiB/sec", never another unit, for the same reason. 0 bytes are 0.0, however fast. */
+char *text_speed(char out[TEXT_ROOM], uint64_t bytes, uint64_t ns);
+/* Whole percent, rounded down: 100 only if done is all of total (> 0). */
+unsigned percent_of(uint64_t done, uint64_t total);
+
+#endif
