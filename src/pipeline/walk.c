@@ -92,7 +92,8 @@ bool walk_next(struct walk *walk, uint64_t decoded, struct piece *piece)
 			return true;
 		}
 	}
-	if (walk->position < decoded)
+	/* A walk that is done stays: what follows may be given to it, or to another, later. */
+	if (walk->range < walk->range_end && walk->position < decoded)
 		walk->position = decoded;
 	return false;
 }

@@ -31,8 +31,8 @@ void walk_init(struct walk *walk, const struct image_plan *plan, struct segments
 /* Goes on with ranges [first, end), which lie behind all passed ones, from where the walk is. */
 void walk_ranges(struct walk *walk, size_t first_range, size_t end_range);
 /* Passes bytes that are not wanted, up to decoded; the next wanted bytes from there on, as far as
- * they are decoded, in one segment and one range. False: none below decoded (position is then
- * decoded, or anything if walk_done()). */
+ * they are decoded, in one segment and one range. False: none below decoded (position is then at
+ * least decoded; but a walk that is done stays where it is). */
 bool walk_next(struct walk *walk, uint64_t decoded, struct piece *piece);
 /* Passes len bytes of the piece that walk_next() gave. */
 void walk_take(struct walk *walk, uint64_t len_bytes);

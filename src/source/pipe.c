@@ -9,7 +9,6 @@
 
 struct pipe_source {
 	struct source source; /* first: the two are converted into each other */
-	const struct bmap_stop *stop; /* borrowed, may be NULL */
 	int fd; /* not in source: nobody may read it at an offset */
 	uint64_t read_bytes; /* so far */
 };
@@ -34,8 +33,7 @@ struct source *pipe_source_open(int fd, char *name, const struct bmap_stop *stop
 		close(fd);
 		return NULL;
 	}
-	pipe->source = (struct source){ .ops = &pipe_ops, .name = name, .fd = -1 };
-	pipe->stop = stop;
+	pipe->source = (struct source){ .ops = &pipe_ops, .name = name, .fd = -1, .stop = stop };
 	pipe->fd = fd;
 	return &pipe->source;
 }
@@ -65,17 +63,17 @@ static ssize_t pipe_read(struct source *source, void *data, size_t len, struct b
 static bool wait_readable(struct pipe_source *pipe, struct bmap_error *err)
 {
 	struct pollfd fds[2] = {
-		{ .fd = stop_fd(pipe->stop), .events = POLLIN },
+		{ .fd = stop_fd(pipe->source.stop), .events = POLLIN },
 		{ .fd = pipe->fd, .events = POLLIN },
 	};
 
 	while (poll(fds, 2, -1) < 0) {
 		if (errno != EINTR && errno != EAGAIN)
 			return bmap_error_errno(err, "%s: cannot wait for data", pipe->source.name);
-		if (bmap_stop_requested(pipe->stop))
+		if (bmap_stop_requested(pipe->source.stop))
 			break;
 	}
-	if (bmap_stop_requested(pipe->stop))
+	if (bmap_stop_requested(pipe->source.stop))
 		return bmap_error_set(err, BMAP_ERR_INTERRUPTED,
 				      "%s: interrupted after %" PRIu64 " bytes were read",
 				      pipe->source.name, pipe->read_bytes);

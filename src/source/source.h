@@ -35,6 +35,9 @@ struct source {
 	bool is_block_device; /* constant */
 	int fd; /* descriptor of a local file, else -1; constant */
 	uint64_t size_bytes; /* constant */
+	const struct bmap_stop
+		*stop; /* borrowed, may be NULL; a job puts its own here before it hands
+			  the source to another thread, to end reads when it fails */
 	/* First bytes, read when it was opened and given again by source_read(). */
 	uint8_t *head;
 	size_t head_len, head_used;

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+#include "job/image_stream.h"
+#include "base/checked.h"
+#include "base/stop.h"
+#include "base/threads.h"
+#include "base/units.h"
+#include "job/job_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* bench/: smaller rings stall the stages, larger ones leave the processor's caches. */
+#define LEAST_RING_BYTES (16u * MIB)
+/* Beside a window: what is in flight, and what the stages lag behind each other. */
+#define WINDOW_SLACK_BYTES (8u * MIB)
+#define DEFAULT_MEMORY_BYTES (256u * (uint64_t)MIB)
+/* Decoders' states, hashers, the source reader of a stream. */
+#define FIXED_BYTES (4u * (uint64_t)MIB)
+#define MAX_HASH_THREADS 4u
+
+uint64_t job_memory_bytes(uint64_t asked_bytes)
+{
+	long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+	uint64_t quarter;
+
+	if (asked_bytes)
+		return asked_bytes;
+	quarter =
+		pages > 0 && page > 0 ? (uint64_t)pages / 4 * (uint64_t)page : DEFAULT_MEMORY_BYTES;
+	return min_u64(DEFAULT_MEMORY_BYTES, quarter);
+}
+
+static bool is_stdin(const char *image)
+{
+	return !strcmp(image, "-");
+}
+
+static bool load_map(struct image_stream *stream, struct bmap_error *err)
+{
+	const struct image_stream_options *options = &stream->options;
+
+	if (options->bmap) {
+		stream->bmap_path = strdup(options->bmap);
+		if (!stream->bmap_path)
+			return bmap_error_memory(err, options->bmap);
+	} else {
+		if (!bmap_map_discover(options->image, &stream->bmap_path, err)) {
+			if (err->code == BMAP_ERR_NOT_FOUND)
+				return bmap_error_set(err, BMAP_ERR_NOT_FOUND,
+						      "%s: no bmap file was found beside it: name "
+						      "one with --bmap, or write the whole image "
+						      "with --nobmap",
+						      options->image);
+			return false;
+		}
+		log_info(options->log, "discovered bmap file '%s'", stream->bmap_path);
+	}
+	return bmap_map_load(&stream->map, stream->bmap_path, err);
+}
+
+static void log_map(const struct image_stream *stream)
+{
+	const struct bmap_log *log = stream->options.log;
+	const struct bmap_map *map = stream->map;
+	char size[SIZE_TEXT_BYTES], mapped[SIZE_TEXT_BYTES];
+	uint64_t bytes = bmap_mapped_bytes(map);
+
+	log_info(log, "block map format version %u.%u", map->version_major, map->version_minor);
+	log_info(log,
+		 "%" PRIu64 " blocks of size %" PRIu64 " (%s), mapped %" PRIu64
+		 " blocks (%s or %.1f%%)",
+		 map->blocks_count, map->block_size_bytes, size_text(map->image_size_bytes, size),
+		 map->mapped_blocks, size_text(bytes, mapped),
+		 map->image_size_bytes ? 100.0 * (double)bytes / (double)map->image_size_bytes : 0);
+}
+
+/* A bmap in the image's place is a slip of the fingers that would end in a broken device. */
+static bool refuse_bmap_as_image(const struct image_stream *stream, struct bmap_error *err)
+{
+	const struct source *source = stream->source;
+	const uint8_t *head = source->head;
+	size_t len = min_u64(source->head_len, 4096), i = 0;
+
+	while (i < len && (head[i] == ' ' || (head[i] >= '\t' && head[i] <= '\r')))
+		i++;
+	if (i < len && head[i] == '<' && memmem(head + i, len - i, "<bmap", 5))
+		return bmap_error_set(
+			err, BMAP_ERR_USAGE,
+			"%s: this is a bmap file, not an image: name the image first, "
+			"and the bmap with --bmap",
+			source->name);
+	return true;
+}
+
+static bool detect_format(struct image_stream *stream, struct bmap_error *err)
+{
+	struct source *source = stream->source;
+	const struct decoder_ops *by_name = decoder_for_name(source->name);
+
+	if (!source->head_len)
+		return bmap_error_data(err, 0, "%s: is empty: there is no image in it",
+				       source->name);
+	stream->format = decoder_detect(source->head, source->head_len);
+	if (by_name && by_name != stream->format &&
+	    (!stream->format || strcmp(by_name->name, stream->format->name)))
+		log_info(stream->options.log,
+			 "%s: the name says %s, but the content is %s: going by "
+			 "the content",
+			 source->name, by_name->name,
+			 stream->format ? stream->format->name : "not compressed");
+	if (!stream->format)
+		return refuse_bmap_as_image(stream, err);
+	return stream->format->plan(source->head, source->head_len, &stream->decoder_plan, err);
+}
+
+/* A raw image must be as long as its map says; of a device that holds one, only at least. */
+static bool check_raw_size(const struct image_stream *stream, struct bmap_error *err)
+{
+	const struct source *source = stream->source;
+	uint64_t size = stream->plan.image_size_bytes;
+
+	if (stream->format || !source->has_size || !stream->map)
+		return true;
+	if (source->is_block_device ? source->size_bytes >= size : source->size_bytes == size)
+		return true;
+	return bmap_error_data(err, min_u64(size, source->size_bytes),
+			       "%s: the image has %" PRIu64 " bytes, but its bmap %s says %" PRIu64
+			       ": image and bmap do not belong together",
+			       source->name, source->size_bytes, stream->bmap_path, size);
+}
+
+static void make_plan(struct image_stream *stream)
+{
+	const struct source *source = stream->source;
+	uint64_t size = SIZE_UNKNOWN;
+
+	if (stream->map)
+		size = stream->map->image_size_bytes;
+	else if (!stream->format && source->has_size)
+		size = source->size_bytes;
+	stream->plan = (struct image_plan){ .map = stream->map, .image_size_bytes = size };
+	stream->mapped_bytes = stream->map ? bmap_mapped_bytes(stream->map) : size;
+	stream->verifies = stream->map && stream->map->digests && !stream->options.no_verify;
+}
+
+/* Chooses ring and workers so that all fits the memory limit. */
+static bool size_ring(struct image_stream *stream, struct bmap_error *err)
+{
+	uint64_t memory = stream->options.memory_bytes, window = stream->decoder_plan.history_bytes;
+	uint64_t unit = stream->decoder_plan.unit_bytes, ring = LEAST_RING_BYTES,
+		 rest = FIXED_BYTES;
+	unsigned asked = stream->options.workers ? stream->options.workers : thread_cpu_count();
+	unsigned workers = unit ? asked : 1;
+	char text[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+
+	if (window > memory || window + WINDOW_SLACK_BYTES + FIXED_BYTES > memory)
+		return bmap_error_set(
+			err, BMAP_ERR_MEMORY,
+			"%s: the %s stream needs a window of %s, more than the memory "
+			"limit of %s allows: raise it with --memory %" PRIu64 "M",
+			stream->source->name, stream->format->name, size_text(window, text),
+			size_text(memory, limit),
+			div_round_up(window + WINDOW_SLACK_BYTES + FIXED_BYTES, MIB));
+	ring = max_u64(ring, window + WINDOW_SLACK_BYTES);
+	/* A unit's place in the ring, one more so that a worker need not wait for the slowest
+	 * consumer, and the worker's copy of its compressed bytes. */
+	while (workers > 1 && (workers + 1) * unit + workers * unit + rest > memory)
+		workers--;
+	if (unit) {
+		ring = max_u64(ring, (workers + 1) * unit);
+		if (workers < asked)
+			log_info(stream->options.log,
+				 "%s: %u instead of %u decode workers: the "
+				 "memory limit holds no more of its units of %s",
+				 stream->source->name, workers, asked, size_text(unit, text));
+	}
+	ring = align_up(ring, RING_ALIGN_BYTES);
+	if (ring + rest > memory)
+		ring = max_u64(align_down(memory - min_u64(memory, rest), RING_ALIGN_BYTES),
+			       2 * RING_ALIGN_BYTES);
+	stream->workers = workers;
+	stream->ring_bytes = (size_t)ring;
+	return true;
+}
+
+bool image_stream_open(struct image_stream *stream, const struct image_stream_options *options,
+		       struct bmap_error *err)
+{
+	struct bmap_error dummy;
+	bool good;
+
+	if (!err)
+		err = &dummy;
+	*stream = (struct image_stream){ .options = *options };
+	stream->options.memory_bytes = job_memory_bytes(options->memory_bytes);
+	if (is_stdin(options->image) && !options->bmap && !options->no_bmap)
+		return bmap_error_set(err, BMAP_ERR_USAGE,
+				      "standard input: a bmap cannot be found beside it: name one "
+				      "with --bmap, or write the whole image with --nobmap");
+	/* A bmap that is broken or not there is said before a pipe is waited for. */
+	good = options->no_bmap || !options->bmap || load_map(stream, err);
+	stream->source = good ? source_open(options->image, options->stop, err) : NULL;
+	good = stream->source && detect_format(stream, err) &&
+	       (options->no_bmap || stream->map || load_map(stream, err));
+	if (good) {
+		if (stream->map)
+			log_map(stream);
+		make_plan(stream);
+		good = check_raw_size(stream, err) && size_ring(stream, err);
+	}
+	if (!good)
+		image_stream_close(stream, false);
+	return good;
+}
+
+static bool start_hash(struct image_stream *stream, size_t consumers, unsigned threads,
+		       bool (*on_bad)(void *, const struct bmap_bad_range *, struct bmap_error *),
+		       void *arg, struct bmap_error *err)
+{
+	const struct hash_stage_config config = {
+		.ring = stream->ring,
+		.first_consumer = consumers,
+		.threads = threads,
+		.segments = stream->segments,
+		.plan = &stream->plan,
+		.job = stream->job,
+		.on_bad = on_bad,
+		.arg = arg,
+	};
+
+	if (!stream->verifies)
+		return true;
+	stream->hash = hash_stage_start(&config, err);
+	return stream->hash;
+}
+
+static bool start_decode(struct image_stream *stream, struct bmap_error *err)
+{
+	uint64_t memory = stream->options.memory_bytes;
+	const struct decode_stage_config config = {
+		.source = stream->source,
+		.format = stream->format,
+		.decoder_plan = stream->decoder_plan,
+		.ring = stream->ring,
+		.segments = stream->segments,
+		.plan = &stream->plan,
+		.job = stream->job,
+		.workers = stream->workers,
+		.memory_bytes = max_u64(memory - min_u64(memory, stream->ring_bytes), FIXED_BYTES),
+		/* Where checksums cover every byte that is used, they judge; the container's own
+		 * are for what they do not cover. */
+		.check_content = !stream->verifies || stream->map->has_digest,
+		.queue_depth = stream->options.queue_depth,
+	};
+
+	stream->decode = decode_stage_start(&config, err);
+	return stream->decode;
+}
+
+bool image_stream_start(struct image_stream *stream, size_t consumers,
+			bool (*on_bad)(void *, const struct bmap_bad_range *, struct bmap_error *),
+			void *arg, struct bmap_error *err)
+{
+	unsigned threads =
+		stream->verifies ? (unsigned)min_u64(thread_cpu_count(), MAX_HASH_THREADS) : 0;
+
+	stream->job = job_state_new(stream->options.log, err);
+	if (!stream->job)
+		return false;
+	stream->stop = bmap_stop_new(err);
+	if (!stream->stop)
+		return false;
+	stream->source->stop = stream->stop;
+	stream->segments = segments_new(err);
+	if (!stream->segments)
+		return false;
+	stream->ring = ring_new(stream->ring_bytes, consumers + threads, RING_DOUBLE,
+				stream->options.log, err);
+	return stream->ring && start_hash(stream, consumers, threads, on_bad, arg, err) &&
+	       start_decode(stream, err);
+}
+
+enum stream_event image_stream_wait(struct image_stream *stream, int timeout_ms)
+{
+	struct pollfd fds[2] = {
+		{ .fd = job_bell_fd(stream->job), .events = POLLIN },
+		{ .fd = stop_fd(stream->options.stop), .events = POLLIN },
+	};
+	int n = poll(fds, 2, timeout_ms);
+
+	if (fds[0].revents)
+		job_answer_bell(stream->job);
+	if (bmap_stop_requested(stream->options.stop))
+		return STREAM_STOPPED;
+	return n > 0 ? STREAM_BELL : STREAM_TIMEOUT;
+}
+
+bool image_stream_complete(struct image_stream *stream)
+{
+	return decode_stage_ended(stream->decode) &&
+	       (!stream->hash || hash_stage_ended(stream->hash)) && !job_failed(stream->job, NULL);
+}
+
+void image_stream_stop(struct image_stream *stream)
+{
+	if (stream->stop)
+		bmap_stop_request(stream->stop);
+	if (stream->ring)
+		ring_stop(stream->ring);
+	if (stream->decode) {
+		decode_stage_stop(stream->decode);
+		decode_stage_join(stream->decode);
+	}
+	if (stream->hash)
+		hash_stage_join(stream->hash);
+}
+
+void image_stream_close(struct image_stream *stream, bool keep_ring)
+{
+	image_stream_stop(stream);
+	decode_stage_free(stream->decode);
+	hash_stage_free(stream->hash);
+	if (!keep_ring)
+		ring_free(stream->ring);
+	segments_free(stream->segments);
+	job_state_free(stream->job);
+	source_close(stream->source);
+	bmap_stop_free(stream->stop);
+	bmap_map_free(stream->map);
+	free(stream->bmap_path);
+	*stream = (struct image_stream){ 0 };
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* job/image_stream.h - source, map, ring, decode and hash stage as one: an image that flows by.
+ * flash puts a write stage behind it, verify of a stream nothing.
+ *
+ * Order: open (reads map and header, starts nothing), start, wait..., stop, close.
+ * Threads: all from the job's thread. */
+#ifndef JOB_IMAGE_STREAM_H
+#define JOB_IMAGE_STREAM_H
+
+#include "pipeline/decode_stage.h"
+#include "pipeline/hash_stage.h"
+
+struct image_stream_options {
+	const char *image, *bmap; /* bmap NULL: discovered, unless no_bmap */
+	bool no_bmap, no_verify;
+	uint64_t memory_bytes;
+	unsigned queue_depth, workers;
+	const struct bmap_log *log;
+	struct bmap_stop *stop;
+};
+
+struct image_stream {
+	struct image_stream_options options;
+	struct bmap_map *map; /* NULL with no_bmap */
+	char *bmap_path; /* the one in use, NULL with no_bmap */
+	struct source *source;
+	const struct decoder_ops *format; /* NULL: raw */
+	struct decoder_plan decoder_plan;
+	struct image_plan plan;
+	uint64_t mapped_bytes; /* SIZE_UNKNOWN: no map, and the source does not tell */
+	bool verifies; /* there are checksums to be checked */
+	unsigned workers;
+	size_t ring_bytes;
+	/* Once started: */
+	struct job_state *job;
+	struct bmap_stop *stop; /* the job's own: ends waiting reads on failure, too */
+	struct ring *ring;
+	struct segments *segments;
+	struct decode_stage *decode;
+	struct hash_stage *hash;
+};
+
+/* On failure nothing is left open. Logs the map's facts at info level. */
+bool image_stream_open(struct image_stream *stream, const struct image_stream_options *options,
+		       struct bmap_error *err);
+/* consumers: of the ring, beside the hash threads, with numbers from 0. on_bad: hash_stage.h. */
+bool image_stream_start(struct image_stream *stream, size_t consumers,
+			bool (*on_bad)(void *arg, const struct bmap_bad_range *bad,
+				       struct bmap_error *err),
+			void *arg, struct bmap_error *err);
+
+enum stream_event { STREAM_BELL, STREAM_TIMEOUT, STREAM_STOPPED };
+/* Sleeps until a thread rings the bell, the user's stop object asks to end, or time is up. */
+enum stream_event image_stream_wait(struct image_stream *stream, int timeout_ms);
+/* Read to its end, and every checksum compared. */
+bool image_stream_complete(struct image_stream *stream);
+/* Ends all threads, whatever they wait for, and joins them. Idempotent. */
+void image_stream_stop(struct image_stream *stream);
+/* keep_ring: the kernel still uses its memory; it is leaked. */
+void image_stream_close(struct image_stream *stream, bool keep_ring);
+
+#endif

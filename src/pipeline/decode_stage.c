@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "pipeline/decode_stage.h"
+#include "pipeline/decode_stage_internal.h"
+
+struct decode_stage *decode_stage_start(const struct decode_stage_config *config,
+					struct bmap_error *err)
+{
+	if (config->format)
+		return unit_stage_start(config, err);
+	if (config->source->seekable)
+		return raw_extents_start(config, err);
+	return raw_stream_start(config, err);
+}
+
+void decode_stage_init(struct decode_stage *stage, const struct stage_kind *kind,
+		       const struct decode_stage_config *config)
+{
+	stage->kind = kind;
+	stage->config = *config;
+	stage->output = (struct decode_output){
+		.ring = config->ring,
+		.segments = config->segments,
+		.plan = config->plan,
+		.name = config->source->name,
+	};
+}
+
+void decode_stage_publish(struct decode_stage *stage, uint64_t position)
+{
+	ring_publish(stage->config.ring, position);
+	if (!stage->begun) {
+		stage->begun = true;
+		job_ring_bell(stage->config.job);
+	}
+}
+
+void decode_stage_finish(struct decode_stage *stage)
+{
+	stage->image_bytes = stage->output.image_offset;
+	ring_finish(stage->config.ring);
+	atomic_store(&stage->ended, true);
+	job_ring_bell(stage->config.job);
+}
+
+void decode_stage_stop(struct decode_stage *stage)
+{
+	stage->kind->stop(stage);
+}
+
+void decode_stage_join(struct decode_stage *stage)
+{
+	stage->kind->join(stage);
+}
+
+bool decode_stage_ended(struct decode_stage *stage)
+{
+	return atomic_load(&stage->ended);
+}
+
+uint64_t decode_stage_image_bytes(const struct decode_stage *stage)
+{
+	return stage->image_bytes;
+}
+
+uint64_t decode_stage_source_bytes(const struct decode_stage *stage)
+{
+	return stage->kind->source_bytes(stage);
+}
+
+void decode_stage_free(struct decode_stage *stage)
+{
+	if (stage)
+		stage->kind->free(stage);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* pipeline/source_reader.h - reads a source ahead on its own thread, into a small ring of its own.
+ *
+ * Threads: started, stopped and joined by the owner; peek and consume from one thread at a time
+ *          (the decode stage's lock passes them on). */
+#ifndef PIPELINE_SOURCE_READER_H
+#define PIPELINE_SOURCE_READER_H
+
+#include "decode/decoder.h"
+#include "pipeline/job_state.h"
+#include "source/source.h"
+
+struct source_reader;
+/* The reader leaves this much of its ring free rather than read dribbles. */
+#define SOURCE_READER_SLACK_BYTES (64u * 1024u)
+/* ahead_bytes: a multiple of RING_ALIGN_BYTES. */
+struct source_reader *source_reader_start(struct source *source, size_t ahead_bytes,
+					  struct job_state *job, struct bmap_error *err);
+/* Waits until there are at least want bytes (0 is 1; at most ahead_bytes less the slack), or the
+ * source ended.
+ * Shows all that is there. False: stopped or failed (the job knows). */
+bool source_reader_peek(struct source_reader *reader, size_t want, struct in_span *span);
+void source_reader_consume(struct source_reader *reader, size_t len); /* of what was shown */
+uint64_t source_reader_bytes(const struct source_reader *reader); /* read so far; any thread */
+void source_reader_stop(struct source_reader *reader); /* any thread */
+void source_reader_free(struct source_reader *reader); /* stops and joins; accepts NULL */
+
+#endif
