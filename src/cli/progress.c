@@ -86,12 +86,12 @@ static void compose_left(char *out, size_t room, const struct progress_view *v)
 static size_t compose_tail(char *out, size_t room, size_t fit, const struct progress_view *v)
 {
 	const double mib = 1024.0 * 1024.0;
-	char now[40], average[40], left[60];
+	char clock[TEXT_ROOM], now[40], average[40], left[60];
 	int n;
 
 	if (v->flushing) {
-		compose_clock(now, v->flushing_ns / NS_PER_S);
-		n = snprintf(out, room, ", flushing the device's cache %s", now);
+		compose_clock(clock, v->flushing_ns / NS_PER_S);
+		n = snprintf(out, room, ", flushing the device's cache %s", clock);
 		if ((size_t)n > fit)
 			n = snprintf(out, room, ", flushing");
 	} else {

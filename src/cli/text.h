@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#define TEXT_ROOM 32
+#define TEXT_ROOM 48
 
 /* "700 bytes", "1.0 KiB", "3.9 GiB". */
 char *text_size(char out[TEXT_ROOM], uint64_t bytes);
