@@ -10,6 +10,7 @@ Only devices and files that the case made itself are ever written.
 BMAPTOOL          the program under test (set by meson)
 BMAP_TEST_TMP     where to work; else /dev/shm if it has the room, else /var/tmp
 BMAP_TEST_SEED    for the random moments; printed, so that a failure can be repeated"""
+import atexit
 import ctypes
 import fcntl
 import hashlib
@@ -89,9 +90,15 @@ def work_folder(need_bytes):
 
 # ---------------------------------------------------------------- bytes
 
-def pattern_fill(path, size, word=b"\xa5\x5aOLDBYTES"):
+def pattern_block():
+    """The MiB that pattern_fill() repeats."""
+    word = b"\xa5\x5aOLDBYTES"
+    return (word * (MIB // len(word) + 1))[:MIB]
+
+
+def pattern_fill(path, size):
     """Fills a file or device with bytes that no image has by chance."""
-    block = (word * (MIB // len(word) + 1))[:MIB]
+    block = pattern_block()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         at = 0
@@ -112,6 +119,16 @@ def read_at(path, offset, length):
                 break
             out += got
     return out
+
+
+def sha256_of(path):
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as f:
+        while True:
+            data = f.read(4 * MIB)
+            if not data:
+                return digest.hexdigest()
+            digest.update(data)
 
 
 def random_image(path, size, seed, pieces=12):
@@ -294,6 +311,41 @@ def expect_exit(done, code):
     return done
 
 
+class Feed:
+    """A pipe into a job's standard input that we keep open: it gives some bytes and then falls idle."""
+
+    def __init__(self, bed):
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        bed.later(self.close)
+
+    def started(self):
+        """The child has its end: without ours, a child that ended is noticed."""
+        os.close(self.reader)
+        self.reader = -1
+
+    def give(self, path, length, seconds=30):
+        end = time.monotonic() + seconds
+        with open(path, "rb") as f:
+            data = f.read(length)
+        at = 0
+        while at < len(data):
+            try:
+                at += os.write(self.writer, data[at:at + 64 * KIB])
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise Fail("the program reads no more after %d bytes" % at)
+                time.sleep(0.002)
+            except BrokenPipeError:
+                raise Fail("the program closed its input after %d bytes" % at)
+
+    def close(self):
+        for fd in (self.reader, self.writer):
+            if fd >= 0:
+                os.close(fd)
+        self.reader = self.writer = -1
+
+
 def wait_until(condition, seconds, what):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -349,6 +401,14 @@ class Bed:
         self.later(detach, device)
         return device
 
+    def attach_part(self, backing, offset, size):
+        """A partition of a disk image, as a read-only loop device of its own."""
+        done = run("losetup", "-f", "--show", "-r", "-o", str(offset), "--sizelimit", str(size), backing)
+        if done.code:
+            raise Skip("losetup: %s" % done.err.strip())
+        self.later(detach, done.out.strip())
+        return done.out.strip()
+
     def loop(self, name, size, sector=512, pattern=False, **kw):
         backing = self.path(name)
         if pattern:
@@ -384,29 +444,25 @@ class Bed:
         self.later(write, old)
 
     def limited_cgroup(self, device, write_bps):
-        """A function for preexec_fn that puts the child under a write limit for device."""
-        st = os.stat(device)
-        number = "%d:%d" % (os.major(st.st_rdev), os.minor(st.st_rdev))
-        name = "bmaptest-%d" % os.getpid()
+        """(a preexec_fn that puts the child under a write limit for device, the group's folder)"""
         v1 = "/sys/fs/cgroup/blkio"
         v2 = "/sys/fs/cgroup"
+        name = "bmaptest-%d-%d" % (os.getpid(), len(self.undo))
         if os.path.exists(v1 + "/blkio.throttle.write_bps_device"):
-            group, limit = os.path.join(v1, name), ("blkio.throttle.write_bps_device",
-                                                    "%s %d" % (number, write_bps))
+            group = os.path.join(v1, name)
         elif os.path.exists(v2 + "/cgroup.controllers"):
             try:
                 with open(v2 + "/cgroup.subtree_control", "w") as f:
                     f.write("+io")
             except OSError as e:
                 raise Skip("the io controller cannot be used: %s" % e)
-            group, limit = os.path.join(v2, name), ("io.max", "%s wbps=%d" % (number, write_bps))
+            group = os.path.join(v2, name)
         else:
             raise Skip("no cgroup controller that limits writes")
         try:
-            os.makedirs(group, exist_ok=True)
+            os.makedirs(group)
             self.later(remove_cgroup, group)
-            with open(os.path.join(group, limit[0]), "w") as f:
-                f.write(limit[1])
+            self.relimit(group, device, write_bps)
         except OSError as e:
             raise Skip("cannot limit the writes of a group: %s" % e)
 
@@ -414,6 +470,22 @@ class Bed:
             with open(os.path.join(group, "cgroup.procs"), "w") as f:
                 f.write("0")
         return enter, group
+
+    def relimit(self, group, device, write_bps):
+        number = os.stat(device).st_rdev
+        number = "%d:%d" % (os.major(number), os.minor(number))
+        v1 = os.path.join(group, "blkio.throttle.write_bps_device")
+        if os.path.exists(v1):
+            with open(v1, "w") as f:
+                f.write("%s %d" % (number, write_bps))
+        else:
+            with open(os.path.join(group, "io.max"), "w") as f:
+                f.write("%s wbps=%d" % (number, write_bps))
+
+
+def atexit_close(bed):
+    """For what several cases share: undone when the program ends, however it ends."""
+    atexit.register(bed.close)
 
 
 def remove_cgroup(group):
