@@ -28,7 +28,7 @@ struct ring {
 	size_t size;
 	enum ring_mapping mapping;
 	size_t consumer_count;
-	void (*wake)(void *arg); /* constant once threads run */
+	void (*wake)(void *arg); /* constant once armed */
 	void *wake_arg;
 
 	struct cursor decoded; /* producer stores */
@@ -129,8 +129,9 @@ uint64_t ring_room_end(const struct ring *ring)
 
 static void call_waker(struct ring *ring)
 {
-	/* Once for each arming: the exchange lets one caller through. */
-	if (ring->wake && atomic_exchange(&ring->waker_want, UINT64_MAX) != UINT64_MAX)
+	/* Once for each arming: the exchange lets one caller through. Only then wake is read: it
+	 * was set before the arming, which may be long after the producer was started. */
+	if (atomic_exchange(&ring->waker_want, UINT64_MAX) != UINT64_MAX)
 		ring->wake(ring->wake_arg);
 }
 

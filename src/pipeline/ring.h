@@ -65,7 +65,7 @@ void ring_detach(struct ring *ring, size_t consumer);
  * thread, when decoded >= want, or the producer waits for room, or the ring was finished or
  * stopped; once for each arming. If that is so already it is called before this returns. One such
  * sleeper per ring. */
-void ring_set_waker(struct ring *ring, void (*wake)(void *arg), void *arg); /* before threads */
+void ring_set_waker(struct ring *ring, void (*wake)(void *arg), void *arg); /* before arming */
 void ring_arm_waker(struct ring *ring, uint64_t have, uint64_t want);
 
 /* --- any thread --- */

@@ -12,10 +12,16 @@
  *   flush; head but its first 4 KiB, flush; first 4 KiB, flush: the commit point; done.
  * Only here is a target judged slow, stalled or given up; short writes and -EAGAIN are the
  * engine's. A failed lane ends alone. Stop or failure before the commit point: what is in flight is
- * waited for, a head that was partly written is zeroed again. Ring: lane i is consumer
- * first_consumer + i, the head's collector is consumer first_consumer + target_count (it copies the
- * head's mapped bytes to a side buffer that all lanes share). Threads: started, asked and joined by
- * the job's thread; lane_status from any. */
+ * waited for, a head that was partly written is zeroed again.
+ *
+ * Where the image's first 4 KiB are not mapped, the first mapped block of the head takes their
+ * place as the commit block.
+ *
+ * Ring:      lane i is consumer first_consumer + i, the head's collector is consumer
+ *            first_consumer + target_count (it copies the head's mapped bytes to a side buffer
+ *            that all lanes share).
+ * Threads:   started, asked and joined by the job's thread; lane_status from any.
+ * Files:     write_lane_internal.h says which does what. */
 #ifndef PIPELINE_WRITE_STAGE_H
 #define PIPELINE_WRITE_STAGE_H
 
@@ -37,8 +43,7 @@ struct write_stage_config {
 	const struct image_plan *plan;
 	struct target *targets; /* borrowed until joined */
 	size_t target_count;
-	struct job_state
-		*job; /* its bell rings when a lane ends; a lane's error is not job_fail() */
+	struct job_state *job; /* its bell rings on every change of a lane's state */
 	unsigned queue_depth; /* requests in flight a lane, 0: adaptive */
 	unsigned stall_warn_seconds, stall_give_up_seconds; /* 0: 30 and a default */
 	const struct engine_factory *engine; /* may be NULL */
@@ -71,9 +76,10 @@ struct write_stage_counters {
 	uint64_t edge_writes; /* read-patch-writes of sectors */
 };
 void write_stage_counters(struct write_stage *stage, struct write_stage_counters *out); /* joined */
-void write_stage_join(struct write_stage *stage);
-/* After join. Accepts NULL. If a lane was abandoned, its ring memory is still in use by the kernel:
- * the caller must not unmap it (returns true then). */
+void write_stage_join(struct write_stage *stage); /* idempotent */
+/* After join, and after the ring's producer was joined: the ring's waker is the stage's. Accepts
+ * NULL. True if requests never ended: they still use the ring's memory, which the caller must not
+ * unmap (and the targets' descriptors: target_abandon()). */
 bool write_stage_free(struct write_stage *stage);
 
 #endif
