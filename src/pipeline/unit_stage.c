@@ -21,6 +21,9 @@
  * on while it is still in the cache. */
 #define STEP_BYTES (512u * KIB)
 #define MAX_WORKERS 64u
+/* Units cut off and not yet published: behind one slow unit, fast workers finish many small ones.
+ */
+#define MAX_UNITS 256u
 #define SERIAL_AHEAD_BYTES (2u * MIB)
 #define MAX_AHEAD_BYTES (16u * MIB)
 
@@ -55,7 +58,7 @@ struct unit_stage {
 
 	pthread_mutex_t order;
 	pthread_cond_t moved; /* a unit was published, or the stage stopped */
-	struct open_unit units[MAX_WORKERS]; /* order: a queue; each worker has at most one */
+	struct open_unit units[MAX_UNITS]; /* order: a queue */
 	unsigned first, count; /* order */
 	bool stopped; /* order */
 
@@ -92,14 +95,19 @@ static bool wait_until_published(struct unit_stage *units)
 	return !stopped;
 }
 
+/* Waits for a place: the oldest unit's worker needs nothing that the caller holds. NULL: stopped.
+ */
 static struct open_unit *enqueue(struct unit_stage *units, uint64_t position_end)
 {
-	struct open_unit *slot;
+	struct open_unit *slot = NULL;
 
 	pthread_mutex_lock(&units->order);
-	/* At most one a worker, so there is a place. */
-	slot = &units->units[(units->first + units->count++) % MAX_WORKERS];
-	*slot = (struct open_unit){ .position_end = position_end };
+	while (units->count == MAX_UNITS && !units->stopped)
+		pthread_cond_wait(&units->moved, &units->order);
+	if (!units->stopped) {
+		slot = &units->units[(units->first + units->count++) % MAX_UNITS];
+		*slot = (struct open_unit){ .position_end = position_end };
+	}
 	pthread_mutex_unlock(&units->order);
 	return slot;
 }
@@ -112,7 +120,7 @@ static void unit_done(struct unit_stage *units, struct open_unit *slot)
 	slot->done = true;
 	while (units->count && units->units[units->first].done) {
 		position = units->units[units->first].position_end;
-		units->first = (units->first + 1) % MAX_WORKERS;
+		units->first = (units->first + 1) % MAX_UNITS;
 		units->count--;
 	}
 	if (position && !units->stopped) {
@@ -223,7 +231,7 @@ static enum cut_result take_unit(struct worker *worker, const struct in_span *in
 		return CUT_GIVEN_UP;
 	pass_unit(units, unit);
 	taken->slot = enqueue(units, out->position);
-	return CUT_TAKEN;
+	return taken->slot ? CUT_TAKEN : CUT_GIVEN_UP;
 }
 
 /* Goes on until there is a unit to decode, or nothing more. */
