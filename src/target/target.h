@@ -3,7 +3,7 @@
  *
  * Order: target_open() (checks only, changes nothing) for all targets, then target_begin() (the
  *        first change: truncates a regular file to image_size_bytes, takes the flock), then the
- *        write stage writes through fd, then target_end().
+ *        write stage writes through fd, then target_end(), also after a target_begin() that failed.
  * Threads: opened, begun and ended by the job's thread; in between the write stage's. */
 #ifndef TARGET_TARGET_H
 #define TARGET_TARGET_H
@@ -19,6 +19,8 @@ enum target_kind { TARGET_BLOCK_DEVICE, TARGET_REGULAR_FILE, TARGET_CHARACTER_DE
 struct target {
 	char *name; /* as named by the user */
 	enum target_kind kind;
+	/* The rest of this part is complete after target_open() for devices; for regular files fd,
+	 * buffered_fd, direct and the alignments are set by target_begin(). */
 	int fd; /* O_DIRECT if direct; else buffered */
 	int buffered_fd; /* a second descriptor without O_DIRECT, for the tail of a regular file
 			    that does not end on align_bytes; -1 if not needed */
@@ -34,9 +36,11 @@ struct target {
 	size_t tag_bytes; /* a request of n bytes costs ceil(n / tag_bytes) tags: max_sectors_kb */
 	unsigned queue_tags; /* nr_requests; a large number where there is no queue */
 	bool rotational, removable; /* as sysfs says */
-	/* target.c's own: */
+	/* src/target's own: */
 	bool created; /* a regular file that this run made: removed on failure */
 	bool begun;
+	bool size_pending; /* a regular file whose size target_end() sets */
+	char *real_path; /* of a regular file that did not exist: free of links; else NULL */
 	int whole_disk_fd; /* holds the flock, -1 */
 	dev_t device; /* st_rdev of a block device */
 	dev_t whole_disk; /* of its whole disk */
@@ -68,10 +72,12 @@ bool target_begin(struct target *target, uint64_t image_size_bytes, const struct
  * target_open(). False only if good and the last step of a regular file failed. */
 bool target_end(struct target *target, bool good, uint64_t size_bytes, const struct bmap_log *log,
 		struct bmap_error *err);
-/* Like target_end(not good) for a target with requests that never ended: closes nothing that the
- * kernel may still use. */
+/* Instead of target_end() for a target with requests that never ended: closes nothing that the
+ * kernel may still use, and touches neither device nor file, which could wait for ever. The disk
+ * stays locked until the process ends. */
 void target_abandon(struct target *target);
-/* Do both write to the same disk (by number, partition and disk included)? */
+/* Do both write to the same disk or file (by number, whatever the names; partitions of one disk,
+ * and what device mapper, RAID or loop devices stand on, included)? */
 bool target_same_device(const struct target *a, const struct target *b);
 
 #endif
