@@ -7,8 +7,9 @@
 
 #include <stdlib.h>
 
-/* total_out has 32 bits, and a match is refused that reaches back further than that: it must not
- * wrap in an image of more than 4 GiB. Any number above the window says the same. */
+/* total_out has 32 bits, and the library's portable code refuses a match that reaches back farther
+ * than that (its x86 code does not): it must not wrap in an image of more than 4 GiB. Any number
+ * above the window's 32 KiB says the same. */
 #define TOTAL_OUT_HIGH (1u << 30)
 #define TOTAL_OUT_LOW (1u << 20)
 

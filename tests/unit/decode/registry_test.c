@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+#include "decode/decoder_internal.h"
+#include "decode/gzip_provider.h"
+#include "unit_test.h"
+
+#include <string.h>
+
+static void formats_are_known_by_their_first_bytes(void **state)
+{
+	static const struct {
+		const char *head;
+		size_t len;
+		const char *format; /* NULL: raw */
+	} heads[] = {
+		{ "", 0, NULL },
+		{ "\0\0\0\0\0\0\0\0", 8, NULL },
+		{ "\x1F\x8B\x08\0", 4, "gzip" },
+		{ "\x1F\x8B\x07\0", 4, NULL }, /* no method that gzip ever had */
+		{ "\x1F\x8B", 2, NULL },
+		{ "\x28\xB5\x2F\xFD\x04", 5, "zstd" },
+		{ "\x28\xB5\x2F\xFD", 4, "zstd" },
+		{ "\x28\xB5\x2F", 3, NULL },
+		{ "\x25\xB5\x2F\xFD", 4, "zstd" }, /* legacy: to be refused by name */
+		{ "\x50\x2A\x4D\x18\x02\0\0\0ab\x28\xB5\x2F\xFD", 14, "zstd" },
+		{ "\x50\x2A\x4D\x18\x02\0\0\0ab\x04\x22\x4D\x18", 14, NULL }, /* lz4 */
+		{ "\x5F\x2A\x4D\x18\xFF\xFF\xFF\xFF\0\0", 10, "zstd" }, /* as far as seen */
+		{ "\xFD"
+		  "7zXZ\0\0\x04",
+		  8, "xz" },
+		{ "BZh9", 4, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+		const struct decoder_ops *ops =
+			decoder_detect((const uint8_t *)heads[i].head, heads[i].len);
+
+		if (heads[i].format)
+			assert_string_equal(ops ? ops->name : "raw", heads[i].format);
+		else
+			assert_null(ops);
+	}
+}
+
+static void formats_are_known_by_the_longest_suffix_of_a_name(void **state)
+{
+	static const struct {
+		const char *name, *format;
+	} names[] = {
+		{ "disk.img.gz", "gzip" },
+		{ "disk.img.GZ", "gzip" },
+		{ "disk.gzip", "gzip" },
+		{ "https://host/dir.xz/disk.img.zst", "zstd" },
+		{ "disk.img.xz", "xz" },
+		{ "disk.img", NULL },
+		{ "disk.xz/disk.img", NULL },
+		{ ".gz", NULL },
+		{ "dir/.gz", NULL },
+		{ "gz", NULL },
+		{ "", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		const struct decoder_ops *ops = decoder_for_name(names[i].name);
+
+		if (names[i].format)
+			assert_string_equal(ops ? ops->name : "raw", names[i].format);
+		else
+			assert_null(ops);
+	}
+}
+
+static void every_format_of_the_table_owes_all_its_slots(void **state)
+{
+	(void)state;
+	for (size_t i = 0; decoder_table[i]; i++) {
+		const struct decoder_ops *ops = decoder_table[i];
+
+		assert_true(ops->name && ops->suffixes && ops->probe && ops->plan && ops->open &&
+			    ops->step && ops->close);
+		assert_true(!ops->cut == !ops->unit);
+		ops->close(NULL);
+	}
+	assert_string_equal(gzip_provider_name(), HAVE_ISAL ? "ISA-L" : "zlib");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(formats_are_known_by_their_first_bytes),
+		cmocka_unit_test(formats_are_known_by_the_longest_suffix_of_a_name),
+		cmocka_unit_test(every_format_of_the_table_owes_all_its_slots),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
