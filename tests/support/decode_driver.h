@@ -24,13 +24,16 @@ struct decode_feed {
 	size_t room_max_bytes; /* 0: 1 MiB */
 	size_t input_max_bytes; /* 0: 1 MiB */
 	uint64_t memory_bytes; /* 0: 256 MiB */
+	uint64_t stop_bytes; /* give up behind so many image bytes, 0: never */
 	uint32_t seed;
 };
 
 struct decode_result {
 	bool good;
+	bool stopped; /* at stop_bytes: neither good nor failed */
 	bool same; /* as the expected image so far as it was put out; and, if good, as long */
 	uint64_t image_bytes;
+	uint64_t image_hash; /* any, for comparing two runs */
 	uint64_t calls; /* of step() and cut() */
 	uint64_t units; /* by unit() */
 	uint64_t peak_history_bytes;
@@ -40,6 +43,7 @@ struct decode_result {
 /* Name that errors must begin with. */
 #define DECODE_DRIVER_NAME "disk.img.compressed"
 
+/* image NULL: not known, same is always true. */
 struct decode_result decode_drive(const struct decoder_ops *ops, const uint8_t *source, size_t len,
 				  const uint8_t *image, size_t image_len,
 				  const struct decode_feed *feed);
