@@ -89,8 +89,7 @@ static void log_job(const struct flash *flash)
 static bool open_targets(struct flash *flash, struct bmap_error *err)
 {
 	const struct bmap_flash_options *options = flash->options;
-	const char *sources[] = { strcmp(options->image, "-") ? options->image : NULL,
-				  flash->stream.bmap_path };
+	const char *sources[] = { options->image, flash->stream.bmap_path };
 	const struct target_rules rules = {
 		.image_size_bytes = flash->stream.plan.image_size_bytes,
 		.removable_only = options->removable_only,
