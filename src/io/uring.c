@@ -5,6 +5,7 @@
 #include "io/engine_internal.h"
 #include "base/checked.h"
 #include "base/clock.h"
+#include "io/ring_memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,6 +44,7 @@ static void uring_wake(struct io_engine *engine);
 static bool uring_register_buffer(struct io_engine *engine, void *base, size_t len);
 static void uring_close(struct io_engine *engine);
 static int ring_setup(struct io_uring *ring, unsigned entries);
+static void ring_end(struct io_uring *ring);
 static bool ring_has_operations(struct io_uring *ring);
 static bool refuse(struct bmap_error *err, int errnum);
 static void arm_wake(struct uring *uring);
@@ -92,7 +94,7 @@ struct io_engine *uring_open(unsigned depth, struct bmap_error *err)
 	}
 	return &uring->engine;
 failed:
-	io_uring_queue_exit(&uring->ring);
+	ring_end(&uring->ring);
 no_ring:
 	close(uring->wake_fd);
 no_fd:
@@ -116,7 +118,14 @@ static int ring_setup(struct io_uring *ring, unsigned entries)
 
 	for (size_t i = 0; i < ARRAY_LEN(flags) && rc == -EINVAL; i++)
 		rc = io_uring_queue_init(entries, ring, flags[i]);
+	ring_memory_mapped();
 	return rc;
+}
+
+static void ring_end(struct io_uring *ring)
+{
+	ring_memory_unmap();
+	io_uring_queue_exit(ring);
 }
 
 static bool ring_has_operations(struct io_uring *ring)
@@ -369,7 +378,7 @@ static void uring_close(struct io_engine *engine)
 {
 	struct uring *uring = (struct uring *)engine;
 
-	io_uring_queue_exit(&uring->ring);
+	ring_end(&uring->ring);
 	close(uring->wake_fd);
 	free(uring);
 }

@@ -82,7 +82,7 @@ bool range_loop_run(const struct range_loop *loop, uint64_t *hashed_bytes, struc
 	struct run *run = calloc(1, sizeof(*run)); /* on the heap: may have to outlive the call */
 	struct worker *workers = NULL;
 	struct slot *slots = NULL;
-	uint8_t *buffers = MAP_FAILED;
+	uint8_t *buffers = MAP_FAILED, *aligned;
 	size_t buffers_len = 0;
 	bool good = false;
 
@@ -103,8 +103,7 @@ bool range_loop_run(const struct range_loop *loop, uint64_t *hashed_bytes, struc
 		bmap_error_memory(err, loop->name);
 		goto end;
 	}
-	uint8_t *aligned = (uint8_t *)align_up((uintptr_t)buffers, HUGE_PAGE_BYTES);
-
+	aligned = (uint8_t *)align_up((uintptr_t)buffers, HUGE_PAGE_BYTES);
 	madvise(aligned, buffers_len, MADV_HUGEPAGE); /* refused: slower, nothing else */
 	for (unsigned i = 0; i < count; i++) {
 		workers[i].run = run;
@@ -229,11 +228,17 @@ static void run_fail(struct run *run, const struct bmap_error *err)
 	atomic_store(&run->ending, true);
 }
 
-/* Until all workers have ended; tells the progress meanwhile. */
-static void wait_for_workers(struct run *run)
+static void tell_progress(const struct run *run)
 {
 	const struct range_loop *loop = run->loop;
 
+	if (loop->progress)
+		loop->progress(loop->arg, atomic_load(&run->done_bytes), run->share.total_bytes);
+}
+
+/* Until all workers have ended; tells the progress meanwhile, and the last state. */
+static void wait_for_workers(struct run *run)
+{
 	pthread_mutex_lock(&run->lock);
 	while (run->working) {
 		uint64_t until = clock_now_ns() + PROGRESS_MS * NS_PER_MS;
@@ -243,13 +248,14 @@ static void wait_for_workers(struct run *run)
 
 		while (run->working && !rc)
 			rc = pthread_cond_timedwait(&run->moved, &run->lock, &t);
+		if (!run->working)
+			break;
 		pthread_mutex_unlock(&run->lock);
-		if (loop->progress)
-			loop->progress(loop->arg, atomic_load(&run->done_bytes),
-				       run->share.total_bytes);
+		tell_progress(run);
 		pthread_mutex_lock(&run->lock);
 	}
 	pthread_mutex_unlock(&run->lock);
+	tell_progress(run);
 }
 
 static bool workers_run(struct run *run, struct worker *workers, unsigned count,
