@@ -67,6 +67,7 @@ struct decoder_limits {
 	size_t input_max_bytes; /* most contiguous input that can be given */
 	uint64_t memory_bytes; /* most it may allocate for windows and state */
 	bool check_content; /* compute the dear content checksums (XXH64, XXH32) too */
+	const char *member; /* archives: the file to take, NULL: the first regular one */
 };
 
 /* What the first bytes of a file say, for sizing the ring. */
@@ -109,6 +110,9 @@ struct decoder {
 	uint64_t source_offset; /* bytes consumed so far; the caller adds what it consumes for units
 				 */
 	uint64_t image_offset; /* bytes put out so far, likewise */
+	/* Something to be said once at info level ("taking the first of 3 files, ..."); the caller
+	 * logs it behind the source's name and empties it. */
+	char note[256];
 };
 
 /* NULL: no known format, so a raw image. */

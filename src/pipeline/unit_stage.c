@@ -132,6 +132,16 @@ static void unit_done(struct unit_stage *units, struct open_unit *slot)
 
 /* --- a serial stretch, all under `cut` --- */
 
+static void say_note(struct unit_stage *units)
+{
+	struct decoder *splitter = units->splitter;
+
+	if (!splitter->note[0])
+		return;
+	log_info(job_log(units->stage.config.job), "%s: %s", units->limits.name, splitter->note);
+	splitter->note[0] = '\0';
+}
+
 /* One step with what there is of input and room. False: stopped, or failed with *failed set. */
 static bool step_once(struct unit_stage *units, struct in_span *in, enum decode_status *status,
 		      struct bmap_error *err, bool *failed)
@@ -153,6 +163,7 @@ static bool step_once(struct unit_stage *units, struct in_span *in, enum decode_
 	room = (size_t)min_u64(ring_room_end(ring) - out->position, most);
 	span = (struct out_span){ .data = ring_at(ring, out->position), .room = room };
 	*status = splitter->ops->step(splitter, in, &span, err);
+	say_note(units);
 	taken = len - in->len;
 	*failed = *status == DECODE_FAILED || !decode_output_take(out, room - span.room, err);
 	if (*failed)
