@@ -13,6 +13,25 @@
  * Returns out, which has QUOTE_BYTES. */
 const char *quote_text(char *out, const char *text, size_t len);
 
+/* Longer than a SHA-512 in hexadecimal: the longest text that can be right. */
+#define TEXT_BYTES 192
+
+/* The text of an element, which comes in pieces, without the spaces around it and with one space
+ * for each run of white space in it. */
+struct element_text {
+	char bytes[TEXT_BYTES]; /* NUL-terminated */
+	size_t len;
+	bool space; /* white space came since the last byte */
+	bool too_long; /* bytes has its beginning only */
+};
+
+void text_begin(struct element_text *text);
+void text_add(struct element_text *text, const char *more, size_t len);
+
+/* Reads decimal digits at *p, passing them and the spaces around them. False, with *p unmoved: no
+ * digits, or a number of 2^64 or more. */
+bool read_number(const char **p, uint64_t *out);
+
 /* Refuses tags that are longer than any bmap needs: the XML parser's time for one tag grows with
  * the square of its attributes. */
 bool markup_check(const char *text, size_t len, const char *name, struct bmap_error *err);

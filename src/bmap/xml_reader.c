@@ -21,8 +21,9 @@
 
 #define CHUNK_BYTES (32u * 1024u)
 #define MAX_DEPTH 32
-/* Longer than a SHA-512 in hexadecimal: the longest text that can be right. */
-#define TEXT_BYTES 192
+/* Unknown elements, attributes and so on, together. libxml2 keeps every name it meets in a table
+ * that gets slow: 2.5 million names take it minutes. */
+#define MAX_EXTRAS 100000
 
 #if LIBXML_VERSION >= 21200
 typedef const xmlError *xml_error;
@@ -70,15 +71,13 @@ struct reader {
 
 	bool at_end; /* the parser has all text */
 	size_t depth; /* open elements */
+	size_t extras; /* names met that are neither ranges nor their checksums */
+	const xmlChar *last_attribute; /* first one of the range before; only compared */
 	size_t ignore_depth; /* that of the open element which is passed over, or 0 */
 	enum element current; /* the open known element */
 	unsigned seen; /* bit per enum element */
 
-	/* The text of the open element, its runs of white space made one space. */
-	char text[TEXT_BYTES];
-	size_t text_len;
-	bool text_space; /* white space came since */
-	bool text_too_long;
+	struct element_text text; /* of the open element */
 
 	/* The open range's checksum. */
 	uint8_t range_digest[BMAP_DIGEST_MAX_BYTES];
@@ -154,67 +153,22 @@ static void fail_memory(struct reader *r)
 	r->failed = true;
 }
 
-/* ---- the element's text ---- */
-
 static void on_text(void *user, const xmlChar *text, int len)
 {
 	struct reader *r = user;
 
-	if (r->failed || r->ignore_depth)
-		return;
-	for (int i = 0; i < len; i++) {
-		char c = (char)text[i];
-
-		if (c == ' ' || c == '\t' || c == '\r' || c == '\n') {
-			r->text_space = r->text_len > 0;
-			continue;
-		}
-		if (r->text_len + 3 > TEXT_BYTES) {
-			r->text_too_long = true;
-			return;
-		}
-		if (r->text_space)
-			r->text[r->text_len++] = ' ';
-		r->text_space = false;
-		r->text[r->text_len++] = c;
-	}
-}
-
-static void text_begin(struct reader *r)
-{
-	r->text_len = 0;
-	r->text_space = r->text_too_long = false;
-}
-
-/* Reads digits at *p, and the spaces around them. */
-static bool read_number(const char **p, uint64_t *out)
-{
-	const char *at = *p;
-	uint64_t n = 0;
-
-	while (*at == ' ')
-		at++;
-	if (*at < '0' || *at > '9')
-		return false;
-	for (; *at >= '0' && *at <= '9'; at++) {
-		if (!checked_mul(n, 10, &n) || !checked_add(n, (uint64_t)(*at - '0'), &n))
-			return false;
-	}
-	while (*at == ' ')
-		at++;
-	*p = at;
-	*out = n;
-	return true;
+	if (!r->failed && !r->ignore_depth)
+		text_add(&r->text, (const char *)text, (size_t)len);
 }
 
 static void number_end(struct reader *r, uint64_t *out)
 {
-	const char *p = r->text;
+	const char *p = r->text.bytes;
 	char quoted[QUOTE_BYTES];
 
 	if (!read_number(&p, out) || *p)
 		fail(r, "<%s> must hold one number below 2^64, not \"%s\"", child_names[r->current],
-		     quote_text(quoted, r->text, r->text_len));
+		     quote_text(quoted, r->text.bytes, r->text.len));
 }
 
 /* ---- the root ---- */
@@ -330,12 +284,12 @@ static void type_end(struct reader *r)
 {
 	char quoted[QUOTE_BYTES];
 
-	if (!bmap_digest_from_name(r->text, &r->type)) {
+	if (!bmap_digest_from_name(r->text.bytes, &r->type)) {
 		fail(r,
 		     "checksum type \"%s\" is not supported, only md5, sha1, sha224, sha256, "
 		     "sha384, "
 		     "sha512",
-		     quote_text(quoted, r->text, r->text_len));
+		     quote_text(quoted, r->text.bytes, r->text.len));
 		return;
 	}
 	r->has_type = true;
@@ -360,7 +314,7 @@ static void child_end(struct reader *r)
 		type_end(r);
 		break;
 	case EL_OWN_CHECKSUM:
-		memcpy(r->own_digits, r->text, sizeof(r->own_digits));
+		memcpy(r->own_digits, r->text.bytes, sizeof(r->own_digits));
 		break;
 	default:
 		break;
@@ -408,7 +362,7 @@ static void range_end(struct reader *r)
 	struct bmap_map *map = r->map;
 	struct bmap_range range = { 0 };
 	char quoted[QUOTE_BYTES];
-	const char *p = r->text;
+	const char *p = r->text.bytes;
 	bool good = read_number(&p, &range.first_block);
 
 	range.last_block = range.first_block;
@@ -418,7 +372,7 @@ static void range_end(struct reader *r)
 	}
 	if (!good || *p) {
 		fail(r, "<Range> must hold \"FIRST-LAST\" or one block number, not \"%s\"",
-		     quote_text(quoted, r->text, r->text_len));
+		     quote_text(quoted, r->text.bytes, r->text.len));
 		return;
 	}
 	if (range.last_block < range.first_block) {
@@ -438,18 +392,31 @@ static void range_end(struct reader *r)
 
 /* ---- the parser's callbacks ---- */
 
+static void count_extras(struct reader *r, size_t count)
+{
+	r->extras += count;
+	if (r->extras > MAX_EXTRAS)
+		fail(r, "more than %d elements and attributes that are no ranges", MAX_EXTRAS);
+}
+
 static void on_start(void *user, const xmlChar *local, const xmlChar *prefix, const xmlChar *uri,
 		     int namespace_count, const xmlChar **namespaces, int attribute_count,
 		     int defaulted_count, const xmlChar **attributes)
 {
 	struct reader *r = user;
 	const char *element = (const char *)local;
-	bool plain = !prefix && !uri;
+	bool plain = !prefix && !uri, range = plain && !strcmp(element, "Range");
+	int extras = !range + namespace_count + attribute_count;
 	char quoted[QUOTE_BYTES];
 
-	(void)namespace_count;
 	(void)namespaces;
 	(void)defaulted_count;
+	/* Names are kept once: the same attribute in every range is one name. */
+	if (range && attribute_count && attributes[0] == r->last_attribute)
+		extras--;
+	if (range && attribute_count)
+		r->last_attribute = attributes[0];
+	count_extras(r, (size_t)extras);
 	if (r->failed)
 		return;
 	if (++r->depth > MAX_DEPTH) {
@@ -458,7 +425,7 @@ static void on_start(void *user, const xmlChar *local, const xmlChar *prefix, co
 	}
 	if (r->ignore_depth)
 		return;
-	text_begin(r);
+	text_begin(&r->text);
 	if (r->depth == 1)
 		root_begin(r, element, plain, attributes, attribute_count);
 	else if (r->depth == 2)
@@ -466,7 +433,7 @@ static void on_start(void *user, const xmlChar *local, const xmlChar *prefix, co
 	else if (r->current != EL_BLOCK_MAP)
 		fail(r, "element <%s> where only text may stand",
 		     quote_text(quoted, element, strlen(element)));
-	else if (plain && !strcmp(element, "Range"))
+	else if (range)
 		range_begin(r, attributes, attribute_count);
 	else
 		r->ignore_depth = r->depth;
@@ -486,8 +453,7 @@ static void on_end(void *user, const xmlChar *local, const xmlChar *prefix, cons
 		r->depth--;
 		return;
 	}
-	r->text[r->text_len] = '\0';
-	if (r->text_too_long && r->current != EL_ROOT && r->current != EL_BLOCK_MAP)
+	if (r->text.too_long && r->current != EL_ROOT && r->current != EL_BLOCK_MAP)
 		fail(r, "the text of <%s> is too long", (const char *)local);
 	else if (r->current == EL_RANGE)
 		range_end(r);
@@ -495,7 +461,14 @@ static void on_end(void *user, const xmlChar *local, const xmlChar *prefix, cons
 		child_end(r);
 	r->depth--;
 	r->current = r->depth == 2 ? EL_BLOCK_MAP : EL_ROOT;
-	text_begin(r);
+	text_begin(&r->text);
+}
+
+static void on_instruction(void *user, const xmlChar *target, const xmlChar *data)
+{
+	(void)target;
+	(void)data;
+	count_extras(user, 1);
 }
 
 /* Entities, and what they can be made to do, come from here: no bmap has a DOCTYPE. */
@@ -522,6 +495,8 @@ static void on_error(void *user, xml_error error)
 		return;
 	if (error->code == XML_ERR_NO_MEMORY)
 		fail_memory(r);
+	else if (error->code == XML_ERR_INTERNAL_ERROR) /* "Huge input lookup" and such */
+		fail(r, "a text, comment or tag that is longer than the XML parser allows");
 	else if (r->at_end && r->depth)
 		fail(r, "the file ends in the middle: it is truncated");
 	else if (r->at_end && !r->map->version_major)
@@ -539,6 +514,7 @@ static void parse_all(struct reader *r, const char *text, size_t len)
 		.characters = on_text,
 		.ignorableWhitespace = on_text,
 		.cdataBlock = on_text,
+		.processingInstruction = on_instruction,
 		.internalSubset = on_doctype,
 		.serror = (xmlStructuredErrorFunc)on_error,
 	};

@@ -395,6 +395,71 @@ static void many_ranges_are_read_over_the_borders_of_pieces(void **state)
 	free(text);
 }
 
+/* Each would keep the XML parser busy for minutes, or make it hold megabytes. */
+static void what_only_keeps_the_parser_busy_is_refused_early(void **state)
+{
+	static const struct {
+		const char *begin, *format, *phrase; /* format is repeated with a number */
+		int count;
+	} cases[] = {
+		{ "", "<a%d/>", "more than 100000 elements", 1000 * 1000 },
+		{ "", "<a a%d=''/>", "more than 100000 elements", 1000 * 1000 },
+		{ "", "<?a%d?>", "more than 100000 elements", 1000 * 1000 },
+		{ "", "<a xmlns:a='%d'/>", "more than 100000 elements", 1000 * 1000 },
+		{ "<BlockMap>", "<Range a%1$d=''>%1$d</Range>", "more than 100000 elements",
+		  500 * 1000 },
+		{ "<!--", "%d", "longer than the XML parser allows", 3 * 1000 * 1000 },
+		{ "<?a ", "%d", "longer than the XML parser allows", 3 * 1000 * 1000 },
+		{ "", "<!-- %d -->", "the file ends in the middle", 1000 * 1000 },
+	};
+	size_t room = 32u * MIB;
+	char *text = malloc(room);
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		size_t len = (size_t)sprintf(text, "<bmap version='1.0'>%s", cases[i].begin);
+		struct bmap_error err = { 0 };
+		struct bmap_map *map;
+
+		for (int n = 0; n < cases[i].count; n++) {
+			assert_true(len + 100 < room);
+			len += (size_t)sprintf(text + len, cases[i].format, n);
+		}
+		assert_false(bmap_map_parse(&map, text, len, "x", &err));
+		if (!strstr(err.text, cases[i].phrase))
+			fail_msg("case %zu: %s", i, err.text);
+	}
+	free(text);
+}
+
+/* Old versions may have an attribute that means nothing to us, in every range. */
+static void an_unknown_attribute_in_every_range_does_no_harm(void **state)
+{
+	enum { COUNT = 150 * 1000 };
+	char *text = malloc(64 * COUNT + 1024);
+	struct bmap_error err = { 0 };
+	struct bmap_map *map;
+	int len;
+
+	(void)state;
+	assert_non_null(text);
+	len = sprintf(text,
+		      "<bmap version='1.0'><ImageSize>%1$d</ImageSize><BlockSize>1</BlockSize>"
+		      "<BlocksCount>%1$d</BlocksCount><MappedBlocksCount>%1$d</MappedBlocksCount>"
+		      "<BlockMap>",
+		      COUNT);
+	for (int i = 0; i < COUNT; i++)
+		len += sprintf(text + len, "<Range chksum='00'>%d</Range>\n", i);
+	len += sprintf(text + len, "</BlockMap></bmap>");
+	if (!bmap_map_parse(&map, text, (size_t)len, "x", &err))
+		fail_msg("%s", err.text);
+	assert_int_equal(map->range_count, COUNT);
+	assert_null(map->digests);
+	bmap_map_free(map);
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -403,6 +468,8 @@ int main(void)
 		cmocka_unit_test(every_asset_is_in_a_table),
 		cmocka_unit_test(no_damaged_map_is_taken),
 		cmocka_unit_test(many_ranges_are_read_over_the_borders_of_pieces),
+		cmocka_unit_test(what_only_keeps_the_parser_busy_is_refused_early),
+		cmocka_unit_test(an_unknown_attribute_in_every_range_does_no_harm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
