@@ -10,6 +10,13 @@
  *                    DECODE_UNIT_END, and cutting goes on behind it. Formats without units have
  *                    NULL for both; step() then runs to DECODE_END.
  *
+ * Units whose image size is not known until they are decoded (bzip2 blocks) are cut with
+ * image_len_bytes UNIT_LEN_UNKNOWN, and decoded by begin_unit() and step_unit() ahead of their
+ * turn, into a worker's scratch, or, what does not fit there, when it is the unit's turn. A cut may
+ * be a guess: at each unit's turn the splitter says by unit_wanted() whether it was right, and
+ * checks by unit_ended() what chains it to the one before; units_end() is the end of the source's
+ * chain. A format either knows its units' sizes or does not.
+ *
  * Input:  in->data/len are the next source bytes; consumed bytes are passed by moving both. If
  *         `want_input` is set, the decoder needs at least that many bytes contiguous before it can
  *         go on (at most limits.input_max_bytes). in->ended: nothing comes behind these bytes; a
@@ -55,9 +62,13 @@ enum cut_status {
 	CUT_FAILED,
 };
 
+#define UNIT_LEN_UNKNOWN SIZE_MAX
+
 struct decode_unit {
-	size_t source_len_bytes; /* compressed, at in->data */
+	size_t source_len_bytes; /* compressed, at in->data; the caller passes so many */
 	size_t image_len_bytes; /* as declared: exactly so much must come out; may be 0 */
+	size_t view_len_bytes; /* UNKNOWN only: bytes at in->data that the unit may need to see */
+	uint64_t facts[8]; /* UNKNOWN only: between the format's own functions */
 };
 
 struct decoder_limits {
@@ -74,6 +85,7 @@ struct decoder_limits {
 struct decoder_plan {
 	size_t history_bytes; /* wanted history (zstd: the window), 0: none */
 	size_t unit_bytes; /* image bytes of the first unit if it is one of many, 0: serial */
+	size_t worker_bytes; /* memory each worker needs beside its unit's source and image bytes */
 	uint64_t image_bytes; /* whole image's size if the head alone proves it, else 0 */
 };
 
@@ -97,6 +109,19 @@ struct decoder_ops {
 	 * exactly len to out or fails. source_offset is for messages. Part of cut(). */
 	bool (*unit)(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out, size_t len,
 		     uint64_t source_offset, struct bmap_error *err);
+	/* Units of unknown size; all NULL for other formats. in (view_len_bytes) stays until the
+	 * unit ended. On any worker's own decoder; begin forgets what was before. */
+	bool (*begin_unit)(struct decoder *d, const uint8_t *in, const struct decode_unit *unit,
+			   uint64_t source_offset, struct bmap_error *err);
+	/* DECODE_ROOM, DECODE_UNIT_END or DECODE_FAILED. Never waits for more input. */
+	enum decode_status (*step_unit)(struct decoder *d, struct out_span *out,
+					struct bmap_error *err);
+	/* On the splitter, in the order of units, at each one's turn; another thread may be in
+	 * cut() then, so they share no field that changes. */
+	bool (*unit_wanted)(struct decoder *splitter, const struct decode_unit *unit);
+	bool (*unit_ended)(struct decoder *splitter, const struct decode_unit *unit,
+			   struct decoder *worker, struct bmap_error *err);
+	bool (*units_end)(struct decoder *splitter, struct bmap_error *err);
 	void (*close)(struct decoder *d); /* accepts NULL */
 };
 

@@ -151,8 +151,8 @@ static void make_plan(struct image_stream *stream)
 static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 {
 	uint64_t memory = stream->options.memory_bytes, window = stream->decoder_plan.history_bytes;
-	uint64_t unit = stream->decoder_plan.unit_bytes, ring = LEAST_RING_BYTES,
-		 rest = FIXED_BYTES;
+	uint64_t each = stream->decoder_plan.worker_bytes, unit = stream->decoder_plan.unit_bytes,
+		 ring = LEAST_RING_BYTES, rest = FIXED_BYTES;
 	unsigned asked = stream->options.workers ? stream->options.workers : thread_cpu_count();
 	unsigned workers = unit ? asked : 1;
 	char text[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
@@ -168,7 +168,7 @@ static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 	ring = max_u64(ring, window + WINDOW_SLACK_BYTES);
 	/* A unit's place in the ring, one more so that a worker need not wait for the slowest
 	 * consumer, and the worker's copy of its compressed bytes. */
-	while (workers > 1 && (workers + 1) * unit + workers * unit + rest > memory)
+	while (workers > 1 && (2 * workers + 1) * unit + workers * each + rest > memory)
 		workers--;
 	if (unit) {
 		ring = max_u64(ring, (workers + 1) * unit);

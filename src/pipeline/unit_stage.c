@@ -10,8 +10,7 @@
  *           always finish, and its bytes are what a waiting cutter waits for. */
 #include "base/checked.h"
 #include "base/threads.h"
-#include "pipeline/decode_stage_internal.h"
-#include "pipeline/source_reader.h"
+#include "pipeline/unit_stage_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -27,48 +26,9 @@
 #define SERIAL_AHEAD_BYTES (2u * MIB)
 #define MAX_AHEAD_BYTES (16u * MIB)
 
-struct open_unit {
-	uint64_t position_end;
-	bool done;
-};
-
-struct worker {
-	struct unit_stage *stage;
-	pthread_t thread;
-	struct decoder *decoder; /* the worker's */
-	uint8_t *input; /* the worker's copy of its unit's compressed bytes */
-	size_t input_room;
-};
-
-/* What a worker takes out of the cut lock. */
-struct cut_unit {
-	struct open_unit *slot;
-	uint64_t source_offset, position;
-	size_t source_len, image_len;
-};
-
-struct unit_stage {
-	struct decode_stage stage; /* first; its output belongs to cut */
-	struct source_reader *reader; /* peek and consume: cut */
-	struct decoder_limits limits; /* constant */
-
-	pthread_mutex_t cut;
-	struct decoder *splitter; /* cut */
-	bool cut_ended; /* cut: nothing more to cut off, or given up */
-
-	pthread_mutex_t order;
-	pthread_cond_t moved; /* a unit was published, or the stage stopped */
-	struct open_unit units[MAX_UNITS]; /* order: a queue */
-	unsigned first, count; /* order */
-	bool stopped; /* order */
-
-	unsigned worker_count, started;
-	struct worker workers[];
-};
-
 enum cut_result { CUT_TAKEN, CUT_DONE, CUT_GIVEN_UP };
 
-static void stop_units(struct unit_stage *units)
+void unit_stage_stop_units(struct unit_stage *units)
 {
 	pthread_mutex_lock(&units->order);
 	units->stopped = true;
@@ -76,10 +36,10 @@ static void stop_units(struct unit_stage *units)
 	pthread_mutex_unlock(&units->order);
 }
 
-static void fail(struct unit_stage *units, const struct bmap_error *err)
+void unit_stage_fail(struct unit_stage *units, const struct bmap_error *err)
 {
 	job_fail(units->stage.config.job, err);
-	stop_units(units);
+	unit_stage_stop_units(units);
 }
 
 /* Until every unit that was cut off is published; false: stopped. */
@@ -197,8 +157,8 @@ static bool decode_serially(struct unit_stage *units, enum decode_status *status
 
 /* --- cutting, all under `cut` --- */
 
-static bool keep_input(struct worker *worker, const uint8_t *data, size_t len,
-		       struct bmap_error *err)
+bool unit_stage_keep_input(struct worker *worker, const uint8_t *data, size_t len,
+			   struct bmap_error *err)
 {
 	if (worker->input_room < len) {
 		uint8_t *grown = realloc(worker->input, len);
@@ -227,7 +187,7 @@ static enum cut_result take_unit(struct worker *worker, const struct in_span *in
 	struct unit_stage *units = worker->stage;
 	struct decode_output *out = &units->stage.output;
 
-	*failed = !keep_input(worker, in->data, unit->source_len_bytes, err) ||
+	*failed = !unit_stage_keep_input(worker, in->data, unit->source_len_bytes, err) ||
 		  !decode_output_open(out, err);
 	if (*failed)
 		return CUT_GIVEN_UP;
@@ -297,7 +257,7 @@ static void finish_source(struct unit_stage *units, struct bmap_error *err)
 	if (decode_output_end(&units->stage.output, err))
 		decode_stage_finish(&units->stage);
 	else
-		fail(units, err);
+		unit_stage_fail(units, err);
 }
 
 /* Waits for the cut lock, then for source bytes or room. Ends with the source, on failure, or when
@@ -328,7 +288,7 @@ static void *worker_run(void *arg)
 		unit_done(units, unit.slot);
 	}
 	if (failed)
-		fail(units, &err);
+		unit_stage_fail(units, &err);
 	else if (result == CUT_DONE)
 		finish_source(units, &err);
 	return NULL;
@@ -342,7 +302,7 @@ static void unit_stage_stop(struct decode_stage *stage)
 
 	ring_stop(stage->config.ring);
 	source_reader_stop(units->reader);
-	stop_units(units);
+	unit_stage_stop_units(units);
 }
 
 static void unit_stage_join(struct decode_stage *stage)
@@ -367,6 +327,7 @@ static void unit_stage_free(struct decode_stage *stage)
 		if (units->workers[i].decoder)
 			units->workers[i].decoder->ops->close(units->workers[i].decoder);
 		free(units->workers[i].input);
+		free(units->workers[i].scratch);
 	}
 	if (units->splitter)
 		units->splitter->ops->close(units->splitter);
@@ -410,7 +371,7 @@ static bool open_decoders(struct unit_stage *units, struct bmap_error *err)
 	units->splitter = config->format->open(&units->limits, err);
 	if (!units->splitter)
 		return false;
-	for (unsigned i = 0; i < units->worker_count && config->format->unit; i++) {
+	for (unsigned i = 0; i < units->worker_count && config->format->cut; i++) {
 		units->workers[i].decoder = config->format->open(&units->limits, err);
 		if (!units->workers[i].decoder)
 			return false;
@@ -440,7 +401,8 @@ struct decode_stage *unit_stage_start(const struct decode_stage_config *config,
 		goto fail;
 	for (unsigned i = 0; i < count; i++) {
 		units->workers[i].stage = units;
-		if (!thread_start(&units->workers[i].thread, "decode", worker_run,
+		if (!thread_start(&units->workers[i].thread, "decode",
+				  config->format->begin_unit ? unit_turns_run : worker_run,
 				  &units->workers[i], err)) {
 			unit_stage_stop(&units->stage);
 			unit_stage_join(&units->stage);

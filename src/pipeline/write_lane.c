@@ -409,8 +409,8 @@ bool lane_wants(const struct lane *lane, uint64_t *have, uint64_t *want)
 	if (lane->state == LANE_BODY && run->len_bytes)
 		next = run->position;
 	*have = next;
-	/* What completions will soon release need not be hurried: see pressed_to_write(). And of less
-	 * than a sector nothing can be released: asking for it would wake us again at once. */
+	/* What completions will soon release need not be hurried: see pressed_to_write(). And of
+	 * less than a sector nothing can be released: asking for it would wake us again at once. */
 	if ((lane->in_flight && run->len_bytes < lane->target->max_request_bytes / 4) ||
 	    run->len_bytes < lane->target->align_bytes)
 		*have = max_u64(next, lane->stage->decoded);
