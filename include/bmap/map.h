@@ -2,7 +2,7 @@
 /* map.h - the model of a bmap: which blocks of an image are mapped, and their checksums.
  *
  * Promises of a map that the library made (bmap_map_parse, bmap_map_load, bmap_create):
- *   image_size_bytes <= INT64_MAX; block_size_bytes >= 1;
+ *   1 <= image_size_bytes <= INT64_MAX; block_size_bytes >= 1;
  *   blocks_count == ceil(image_size_bytes / block_size_bytes);
  *   ranges rise, do not overlap and lie inside the image; the sum of their blocks is
  *   mapped_blocks; (last_block + 1) * block_size_bytes does not overflow 64 bits.
