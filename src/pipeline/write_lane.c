@@ -438,10 +438,8 @@ bool lane_wants(const struct lane *lane, uint64_t *have, uint64_t *want)
 	if (lane->state == LANE_BODY && run->len_bytes)
 		next = run->position;
 	*have = next;
-	/* What completions will soon release need not be hurried: see pressed_to_write(). And of
-	 * less than a sector nothing can be released: asking for it would wake us again at once. */
-	if ((lane->in_flight && run->len_bytes < lane->target->max_request_bytes / 4) ||
-	    run->len_bytes < lane->target->align_bytes)
+	/* What completions will soon release need not be hurried: see pressed_to_write(). */
+	if (lane->in_flight && run->len_bytes < lane->target->max_request_bytes / 4)
 		*have = max_u64(next, lane->stage->decoded);
 	*want = next + max_u64(lane->target->max_request_bytes, 1);
 	if (lane->state == LANE_BODY && run->len_bytes)
