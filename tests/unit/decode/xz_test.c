@@ -11,6 +11,8 @@ static const struct decode_feed feeds[] = {
 	{ .input = FEED_ALL, .room = FEED_ALL },
 	{ .input = FEED_LEAST, .room = FEED_RANDOM, .seed = 3, .room_max_bytes = 100 },
 	{ .input = FEED_RANDOM, .room = FEED_LEAST, .seed = 5 },
+	{ .input = FEED_ALL, .room = FEED_ALL, .units = true },
+	{ .input = FEED_LEAST, .room = FEED_RANDOM, .seed = 6, .units = true },
 };
 
 /* Small memory: there are many of these. */
@@ -18,6 +20,7 @@ static const struct decode_feed feeds[] = {
 static const struct decode_feed small_feeds[] = {
 	{ SMALL, .input = FEED_ALL, .room = FEED_ALL, .room_max_bytes = 1 },
 	{ SMALL, .input = FEED_LEAST, .room = FEED_LEAST, .room_max_bytes = 7 },
+	{ SMALL, .input = FEED_LEAST, .room = FEED_ALL, .room_max_bytes = 32768, .units = true },
 };
 
 static void stream_add(struct test_bytes *to, const uint8_t *data, size_t len, uint32_t preset,
@@ -188,7 +191,7 @@ static void garbage_behind_the_last_stream_fails_where_it_begins(void **state)
 		  7, 1, "padding" },
 		{ "\xFD"
 		  "7zXY\0\0\0\0\0\0\0",
-		  12, 12, "no xz stream begins here" },
+		  12, 12, "trailing garbage" },
 	};
 	struct small s = small_new();
 

@@ -10,6 +10,7 @@
 #include "pipeline/hash_stage.h"
 #include "pipeline/walk.h"
 
+#include <lzma.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -26,13 +27,15 @@ enum packing {
 	ZSTD_ONE_FRAME,
 	ZSTD_FRAMES,
 	ZSTD_ODD_FRAMES,
+	XZ_BLOCKS, /* with sizes in their headers */
+	XZ_ONE_BLOCK,
 	ZSTD_SLOW_FIRST_FRAME, /* the others' units pile up behind it */
 	PACKINGS
 };
 
-static const char *const packing_names[] = { "raw file",        "raw pipe",    "gzip",
-					     "zstd frame",      "zstd frames", "odd zstd frames",
-					     "slow first frame" };
+static const char *const packing_names[] = { "raw file",   "raw pipe",    "gzip",
+					     "zstd frame", "zstd frames", "odd zstd frames",
+					     "xz blocks",  "xz block",    "slow first frame" };
 
 struct bytes {
 	uint8_t *data;
@@ -92,6 +95,25 @@ static struct bytes pack_gzip(const struct bytes *image)
 	return out;
 }
 
+static struct bytes pack_xz(const struct bytes *image, uint64_t block_bytes)
+{
+	struct bytes out = { malloc(image->len + image->len / 4 + 100000), 0 };
+	lzma_mt mt = { .threads = 1, .block_size = block_bytes, .check = LZMA_CHECK_CRC32 };
+	lzma_stream z = LZMA_STREAM_INIT;
+
+	assert_int_equal(block_bytes ? lzma_stream_encoder_mt(&z, &mt)
+				     : lzma_easy_encoder(&z, 0, LZMA_CHECK_CRC64),
+			 LZMA_OK);
+	z.next_in = image->data;
+	z.avail_in = image->len;
+	z.next_out = out.data;
+	z.avail_out = image->len + image->len / 4 + 100000;
+	assert_int_equal(lzma_code(&z, LZMA_FINISH), LZMA_STREAM_END);
+	out.len = z.total_out;
+	lzma_end(&z);
+	return out;
+}
+
 static struct bytes pack_slow_first(const struct bytes *image)
 {
 	size_t first = (size_t)min_u64(image->len, 2 * MIB - 1000);
@@ -127,6 +149,12 @@ static struct bytes pack(const struct bytes *image, enum packing packing)
 	case ZSTD_ODD_FRAMES:
 		free(copy.data);
 		return pack_frames(image, 50000, 9);
+	case XZ_BLOCKS:
+		free(copy.data);
+		return pack_xz(image, 200000);
+	case XZ_ONE_BLOCK:
+		free(copy.data);
+		return pack_xz(image, 0);
 	case ZSTD_SLOW_FIRST_FRAME:
 		free(copy.data);
 		return pack_slow_first(image);
