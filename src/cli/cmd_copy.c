@@ -53,8 +53,8 @@ static const struct option_def options[] = {
 		  "and refused" },
 	{ OPTION_COUNT, "stall-timeout", .added = true, .value_name = "SECONDS",
 	  PLACE(stall_seconds), .max = 86400,
-	  .help = "give DEST up if it completes nothing for so long (default: chosen by the "
-		  "program, minutes)" },
+	  .help = "give DEST up if it completes nothing for so long (default: 240; a warning "
+		  "comes earlier)" },
 
 	{ OPTION_GROUP, .help = "resources" },
 	MEMORY_OPTION(struct copy_args),
@@ -239,15 +239,16 @@ static void on_progress(void *user, const struct bmap_flash_progress *report)
 				  text_size(written, done));
 }
 
-static int report_copy_failure(struct run *run, const struct copy_args *a,
-			       const struct copy_progress *cp, const struct bmap_error *err)
+/* err is the first error; the targets that failed beside it have their own. */
+static int report_copy_failure(struct run *run, const struct bmap_flash_result *result,
+			       const struct bmap_error *err)
 {
-	const struct progress_view *v = &cp->progress.view;
-	char written[TEXT_ROOM], total[TEXT_ROOM];
+	for (size_t i = 0; i < result->target_count; i++) {
+		const struct bmap_error *other = &result->targets[i].error;
 
-	if (err->code == BMAP_ERR_INTERRUPTED && v->done_bytes && v->total_bytes)
-		output_error(&run->out, "interrupted: %s is incomplete: %s of %s written", a->dest,
-			     text_size(written, v->done_bytes), text_size(total, v->total_bytes));
+		if (other->code != BMAP_ERR_NONE && strcmp(other->text, err->text) != 0)
+			output_error(&run->out, "%s", other->text);
+	}
 	return report_failure(run, err);
 }
 
@@ -303,7 +304,7 @@ static int run_copy(struct run *run, const void *opaque)
 	if (ok)
 		report_success(run, &result);
 	else
-		code = report_copy_failure(run, a, &cp, &err);
+		code = report_copy_failure(run, &result, &err);
 	bmap_flash_result_free(&result);
 	return code;
 }
