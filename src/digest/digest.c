@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "digest/digest.h"
+#include "digest/sha256.h"
 
 #include "base/checked.h"
 
 #include <assert.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -29,8 +31,14 @@ struct hasher {
 	EVP_MD *md; /* fetched once: EVP_MD_fetch() costs more than hashing a block */
 	EVP_MD_CTX *ctx; /* begun anew for every range */
 	size_t len_bytes;
+	bool own; /* computed in sha instead of ctx */
+	struct sha256 sha;
 };
 
+static pthread_once_t pairing_checked = PTHREAD_ONCE_INIT;
+static bool pairing_works; /* constant once checked */
+
+static void check_pairing(void);
 static bool hasher_fail(enum bmap_digest digest, struct bmap_error *err);
 static int digit_value(char c);
 
@@ -78,6 +86,57 @@ struct hasher *hasher_new(enum bmap_digest digest, struct bmap_error *err)
 	return hasher;
 }
 
+struct hasher *hasher_new_pairing(enum bmap_digest digest, struct bmap_error *err)
+{
+	struct hasher *hasher = hasher_new(digest, err);
+
+	pthread_once(&pairing_checked, check_pairing);
+	if (hasher && digest == BMAP_DIGEST_SHA256)
+		hasher->own = pairing_works;
+	return hasher;
+}
+
+/* What OpenSSL says to the bytes of one stream, in two parts. */
+static bool expect_digest(struct hasher *openssl, const uint8_t *first, const uint8_t *second,
+			  size_t len, struct sha256 *sha)
+{
+	uint8_t want[SHA256_BYTES], found[SHA256_BYTES];
+
+	hasher_begin(openssl);
+	hasher_update(openssl, first, len);
+	hasher_update(openssl, second, len);
+	hasher_finish(openssl, want);
+	sha256_finish(sha, found);
+	return !memcmp(want, found, SHA256_BYTES);
+}
+
+/* By pairs and one by one, with lengths around the borders of blocks. */
+static void check_pairing(void)
+{
+	static const size_t lengths[] = { 0, 1, 28, 31, 32, 55, 56, 63, 64, 65, 128, 1000, 4096 };
+	struct hasher *openssl = sha256_usable() ? hasher_new(BMAP_DIGEST_SHA256, NULL) : NULL;
+	uint8_t data[2][4096];
+	bool good = openssl != NULL;
+
+	for (size_t i = 0; i < sizeof(data[0]); i++) {
+		data[0][i] = (uint8_t)(i * 167 + i / 256);
+		data[1][i] = (uint8_t)(i * 59 + 7);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(lengths) && good; i++) {
+		struct sha256 a, b;
+
+		sha256_begin(&a);
+		sha256_begin(&b);
+		sha256_update_pair(&a, data[0], &b, data[1], lengths[i]);
+		sha256_update(&a, data[1], lengths[i]);
+		sha256_update(&b, data[0], lengths[i]);
+		good = expect_digest(openssl, data[0], data[1], lengths[i], &a) &&
+		       expect_digest(openssl, data[1], data[0], lengths[i], &b);
+	}
+	hasher_free(openssl);
+	pairing_works = good;
+}
+
 static bool hasher_fail(enum bmap_digest digest, struct bmap_error *err)
 {
 	char reason[256];
@@ -100,18 +159,44 @@ static void must(int ok)
 
 void hasher_begin(struct hasher *hasher)
 {
-	must(EVP_DigestInit_ex2(hasher->ctx, hasher->md, NULL));
+	if (hasher->own)
+		sha256_begin(&hasher->sha);
+	else
+		must(EVP_DigestInit_ex2(hasher->ctx, hasher->md, NULL));
 }
 
 void hasher_update(struct hasher *hasher, const void *data, size_t len)
 {
-	must(EVP_DigestUpdate(hasher->ctx, data, len));
+	if (hasher->own)
+		sha256_update(&hasher->sha, data, len);
+	else
+		must(EVP_DigestUpdate(hasher->ctx, data, len));
+}
+
+bool hasher_pairs(const struct hasher *hasher)
+{
+	return hasher->own;
+}
+
+void hasher_update_pair(struct hasher *a, const void *a_data, struct hasher *b, const void *b_data,
+			size_t len)
+{
+	if (a->own && b->own) {
+		sha256_update_pair(&a->sha, a_data, &b->sha, b_data, len);
+		return;
+	}
+	hasher_update(a, a_data, len);
+	hasher_update(b, b_data, len);
 }
 
 void hasher_finish(struct hasher *hasher, uint8_t *out)
 {
 	unsigned len = 0;
 
+	if (hasher->own) {
+		sha256_finish(&hasher->sha, out);
+		return;
+	}
 	must(EVP_DigestFinal_ex(hasher->ctx, out, &len));
 	assert(len == hasher->len_bytes);
 }

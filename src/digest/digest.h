@@ -2,7 +2,10 @@
 /* digest/digest.h - checksums of byte streams (OpenSSL's EVP).
  *
  * Threads:   a hasher belongs to one thread at a time; any number may run at once.
- * Cost:      one context is reused for all ranges: a reset costs about 0.2 us. */
+ * Cost:      one context is reused for all ranges: a reset costs about 0.2 us. Two streams fed
+ *            together by one thread (hasher_update_pair) take two thirds of the time that they
+ *            take one after the other, where hasher_pairs() says so: SHA-256 on x86 with SHA
+ *            instructions. */
 #ifndef DIGEST_DIGEST_H
 #define DIGEST_DIGEST_H
 
@@ -20,6 +23,15 @@ void hasher_begin(struct hasher *hasher);
 void hasher_update(struct hasher *hasher, const void *data, size_t len);
 void hasher_finish(struct hasher *hasher, uint8_t *out); /* digest_length() bytes */
 void hasher_free(struct hasher *hasher); /* accepts NULL */
+
+/* As hasher_new(), for pairs: computed by our own code where it is faster so. That code is compared
+ * with OpenSSL once in every process, and not used if they differ. */
+struct hasher *hasher_new_pairing(enum bmap_digest digest, struct bmap_error *err);
+/* Is a pair faster than one after the other? */
+bool hasher_pairs(const struct hasher *hasher);
+/* The same as hasher_update() of both, which are different; works also if they do not pair. */
+void hasher_update_pair(struct hasher *a, const void *a_data, struct hasher *b, const void *b_data,
+			size_t len);
 
 /* All in one. */
 bool digest_of(enum bmap_digest digest, const void *data, size_t len, uint8_t *out,

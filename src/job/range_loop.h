@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* job/range_loop.h - reads the ranges of a file or device and hashes them, on all processors.
  *
- * N workers, each with an io engine, a hasher and a few buffers of its own, claim batches of
- * consecutive ranges and keep reads ahead of the hashing, over the border of ranges and batches.
- * Ranges less than 64 KiB apart share a read. A range is hashed by one thread: the few that are
- * long against the rest are claimed first, so that the time is about
+ * N workers, each with an io engine and a few buffers of its own, claim batches of consecutive
+ * ranges and keep reads ahead of the hashing, over the border of ranges and batches. Where two
+ * streams hashed together are faster than one after the other (digest.h), each works on two batches
+ * at a time. Ranges less than 64 KiB apart share a read. A range is hashed by one thread: the few
+ * that are long against the rest are claimed first, so that the time is about
  * max(all bytes / processors, longest range) / speed of the hash.
  *
  * How it is read: a block device always with O_DIRECT (its page cache may be older than the disk).
@@ -13,7 +14,7 @@
  * speed of memory. Both see bytes that were written but not yet stored: a direct read makes the
  * kernel write them out first. That there is no O_DIRECT is said at info level.
  *
- * Memory: all buffers together are at most 16 MiB (or memory_bytes, if that is less).
+ * Memory: all buffers together are at most 16 MiB (or memory_bytes, if that is less, but 256 KiB).
  * Threads: range_loop_run() blocks. progress is called on its thread, on_range from the workers,
  *          several at once, each range once. */
 #ifndef JOB_RANGE_LOOP_H

@@ -3,8 +3,10 @@
 
 #include "base/checked.h"
 #include "digest/digest.h"
+#include "digest/sha256.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* What md5sum and sha*sum print for "" and "abc" (FIPS 180-2 gives the same for SHA). */
@@ -116,12 +118,68 @@ static void hex_is_read_strictly(void **state)
 	}
 }
 
+/* Two streams in pieces of any length, together and apart, against one hasher of the other kind. */
+static void paired_streams_are_what_they_are_alone(void **state)
+{
+	static const enum bmap_digest digests[] = { BMAP_DIGEST_SHA256, BMAP_DIGEST_SHA512 };
+	static uint8_t data[2][300000];
+
+	(void)state;
+	srand(1);
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[0][i % sizeof(data[0])] ^= data[1][i / 2] = (uint8_t)rand();
+	for (int round = 0; round < 400; round++) {
+		enum bmap_digest digest = digests[round % 8 == 0];
+		struct hasher *pair[2] = { hasher_new_pairing(digest, NULL),
+					   hasher_new_pairing(digest, NULL) };
+		size_t done[2] = { 0, 0 }, limit = round % 3 ? 300 : 70000;
+
+		hasher_begin(pair[0]);
+		hasher_begin(pair[1]);
+		for (int piece = 0; piece < 4; piece++) {
+			size_t len = (size_t)rand() % limit;
+			int one = rand() % 2;
+
+			if (round % 2)
+				len &= ~(size_t)63;
+			if (rand() % 4) {
+				hasher_update_pair(pair[0], data[0] + done[0], pair[1],
+						   data[1] + done[1], len);
+				done[1 - one] += len;
+			} else
+				hasher_update(pair[one], data[one] + done[one], len);
+			done[one] += len;
+		}
+		for (int i = 0; i < 2; i++) {
+			uint8_t want[BMAP_DIGEST_MAX_BYTES], found[BMAP_DIGEST_MAX_BYTES];
+
+			assert_true(digest_of(digest, data[i], done[i], want, NULL));
+			hasher_finish(pair[i], found);
+			assert_memory_equal(want, found, digest_length(digest));
+			assert_true(digest == BMAP_DIGEST_SHA256 || !hasher_pairs(pair[i]));
+			hasher_free(pair[i]);
+		}
+	}
+}
+
+static void the_processors_own_instructions_are_used_where_it_has_them(void **state)
+{
+	struct hasher *hasher = hasher_new_pairing(BMAP_DIGEST_SHA256, NULL);
+
+	(void)state;
+	/* Fails if the comparison with OpenSSL went wrong, too. */
+	assert_int_equal(hasher_pairs(hasher), sha256_usable());
+	hasher_free(hasher);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hash_vectors_hold_and_a_hasher_is_reused),
 		cmocka_unit_test(names_are_found_in_any_case_and_lengths_fit),
 		cmocka_unit_test(hex_is_read_strictly),
+		cmocka_unit_test(paired_streams_are_what_they_are_alone),
+		cmocka_unit_test(the_processors_own_instructions_are_used_where_it_has_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
