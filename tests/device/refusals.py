@@ -38,19 +38,15 @@ def a_mounted_device_is_refused_and_the_mount_named(bed):
 
 def a_disk_with_a_mounted_partition_is_refused(bed):
     d.require_loop()
-    d.require_program("sfdisk")
+    d.require_program("addpart", "delpart")
     image = world(bed)
-    backing = bed.path("target")
-    with open(backing, "wb") as f:
-        f.truncate(SIZE)
-    d.check_run("sh", "-c", "echo 'label: gpt\nstart=2048, size=65536' | sfdisk -q %s" % backing)
-    target = bed.attach(backing, part_scan=True)
+    target, backing = bed.loop("target", SIZE)
     part = target + "p1"
-    if not os.path.exists(part):
-        # No udev or devtmpfs race: the node may take a moment.
-        d.time.sleep(1)
-        if not os.path.exists(part):
-            raise d.Skip("the kernel or /dev shows no partitions of loop devices")
+    # Told to the kernel directly: it need not know any format of partition tables.
+    done = d.run("addpart", target, "1", "2048", "65536")
+    if done.code or not os.path.exists(part):
+        raise d.Skip("no partitions on loop devices here: %s" % done.err.strip())
+    bed.later(d.run, "delpart", target, "1")
     d.check_run("mkfs.ext4", "-q", part)
     where = bed.mount(part, "-o", "ro")
     expect_refused(bed, image, target, backing, where)
@@ -107,8 +103,8 @@ def a_stream_longer_than_the_device_fails_with_a_blank_head(bed):
                 d.subprocess.run(["gzip", "-1", "-c", image], stdout=out, check=True)
             done = d.tool("copy", "--nobmap", image + ".gz", target)
         else:
-            with open(image, "rb") as f:
-                done = d.tool("copy", "--nobmap", "-", target, stdin=f)
+            with d.subprocess.Popen(["cat", image], stdout=d.subprocess.PIPE) as cat:
+                done = d.tool("copy", "--nobmap", "-", target, stdin=cat.stdout)
         d.expect_exit(done, 1)
         d.drop_cache(target)
         d.expect(d.read_at(target, 0, d.MIB) == bytes(d.MIB), "%s: the head is not blank" % source, done)
@@ -150,14 +146,12 @@ def a_loop_device_over_the_image_is_refused(bed):
 def a_misspelt_device_is_no_new_file(bed):
     d.require_root()
     image = world(bed)
-    for name in ("/dev/bmaptest-no-such-device", "/dev/shm/bmaptest-no-such-file"):
-        if not os.path.isdir(os.path.dirname(name)):
-            continue
-        d.expect(not os.path.exists(name), "%s is there already" % name)
-        bed.later(lambda path: os.path.exists(path) and os.unlink(path), name)
-        done = d.tool("copy", "--bmap", bed.path("disk.bmap"), image, name)
-        d.expect_exit(done, 1)
-        d.expect(not os.path.exists(name), "%s was made" % name, done)
+    name = "/dev/bmaptest-no-such-device"
+    d.expect(not os.path.exists(name), "%s is there already" % name)
+    bed.later(lambda path: os.path.exists(path) and os.unlink(path), name)
+    done = d.tool("copy", "--bmap", bed.path("disk.bmap"), image, name)
+    d.expect_exit(done, 1)
+    d.expect(not os.path.exists(name), "%s was made" % name, done)
     done = d.tool("copy", "--allow-dev-files", "--bmap", bed.path("disk.bmap"), image, name)
     d.expect_exit(done, 0)
 

@@ -399,6 +399,7 @@ class Bed:
             raise Skip("losetup: %s" % done.err.strip())
         device = done.out.strip()
         self.later(detach, device)
+        reset_queue_limits(device)
         return device
 
     def attach_part(self, backing, offset, size):
@@ -500,6 +501,29 @@ def remove_cgroup(group):
             time.sleep(0.1)
 
 
+def reset_queue_limits(device):
+    """A limit that somebody set on this loop device outlives its detaching."""
+    queue = "/sys/block/%s/queue/" % os.path.basename(device)
+    try:
+        with open(queue + "max_hw_sectors_kb") as f:
+            most = f.read().strip()
+        with open(queue + "max_sectors_kb", "w") as f:
+            f.write(str(min(1280, int(most))))
+    except OSError as e:
+        print("# %s: %s" % (queue, e))
+
+
+def wait_for_release(device):
+    """After a killed process: the kernel ends its requests, and closes its files, later."""
+    def free():
+        try:
+            os.close(os.open(device, os.O_RDWR | os.O_EXCL))
+            return True
+        except OSError:
+            return False
+    wait_until(free, 60, "%s is free again" % device)
+
+
 def detach(device):
     subprocess.run(["losetup", "-d", device], stderr=subprocess.DEVNULL, timeout=30)
 
@@ -536,7 +560,10 @@ def expect_head_blank(device, bmap):
     drop_cache(device)
     for at, length in bmap.head():
         data = read_at(device, at, length)
-        expect(data == bytes(length), "%s: bytes %d+%d of the head are not zero" % (device, at, length))
+        if data != bytes(length):
+            first = len(data) - len(data.lstrip(b"\0"))
+            raise Fail("%s: bytes %d+%d of the head are not zero: first %d, %d in all: %r" % (
+                device, at, length, at + first, length - data.count(0), data[first:first + 16]))
     data = read_at(device, 0, 2 * KIB)
     expect(data[510:512] != b"\x55\xaa" and b"EFI PART" not in data, "a partition table is visible")
     if shutil.which("blkid"):
