@@ -55,6 +55,10 @@ static enum inflate_status isal_run(void *arg, struct in_span *in, struct out_sp
 	state->next_out = out->data;
 	state->avail_out = room;
 	code = isal_inflate(state);
+	/* Seen where it finds a match that reaches back too far among the last bytes of input: it
+	 * counts one more than there was. */
+	if (state->avail_in > in_len)
+		state->avail_in = 0;
 	in->data += in_len - state->avail_in;
 	in->len -= in_len - state->avail_in;
 	out->data += room - state->avail_out;

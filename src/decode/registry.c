@@ -5,25 +5,25 @@
 #include <string.h>
 #include <strings.h>
 
-/* Order: no two of these share a magic, but for zstd's skippable frames, which lz4 has too. */
+#if HAVE_ISAL
+#define GZIP_DECODER gzip_isal_decoder
+#define GZIP_PROVIDER "ISA-L"
+#else
+#define GZIP_DECODER gzip_zlib_decoder
+#define GZIP_PROVIDER "zlib"
+#endif
+
+/* No two of these share a magic, but for zstd's skippable frames, which lz4 has too. */
 const struct decoder_ops *const decoder_table[] = {
 	&zstd_decoder,
-#if HAVE_ISAL
-	&gzip_isal_decoder,
-#else
-	&gzip_zlib_decoder,
-#endif
+	&GZIP_DECODER,
 	&xz_decoder,
 	NULL,
 };
 
 const char *gzip_provider_name(void)
 {
-#if HAVE_ISAL
-	return "ISA-L";
-#else
-	return "zlib";
-#endif
+	return GZIP_PROVIDER;
 }
 
 const struct decoder_ops *decoder_detect(const uint8_t *head, size_t len)

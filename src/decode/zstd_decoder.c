@@ -59,8 +59,10 @@ static enum decode_status zstd_step(struct decoder *d, struct in_span *in, struc
 		case ZSTD_IN_STREAM:
 			status = z->phase == ZSTD_IN_BLOCKS ? zstd_blocks_step(z, in, out, err)
 							    : step_stream(z, in, out, err);
-			if (status == DECODE_UNIT_END)
+			if (status == DECODE_UNIT_END) {
 				z->phase = ZSTD_BETWEEN;
+				d->history_bytes = 0; /* no frame needs another's bytes */
+			}
 			return status;
 		}
 	}

@@ -151,25 +151,36 @@ static enum cut_status walk_frame(struct zstd_decoder *z, const struct in_span *
 	return CUT_UNIT;
 }
 
+/* Behind the skippable frames of a unit. The library would pass them too, but an error's offset is
+ * to be the frame's. False: no frame that cut() would have let through. */
+static bool pass_skippable(const uint8_t *in, size_t len, size_t *pos, const char **reason)
+{
+	struct zstd_header header = { .skippable = true };
+	size_t need;
+
+	*reason = "no frame begins here";
+	for (*pos = 0; *pos < len;) {
+		if (zstd_header_parse(in + *pos, len - *pos, &header, &need, reason) !=
+		    ZSTD_HEADER_OK)
+			return false;
+		if (!header.skippable)
+			return true;
+		*pos += (size_t)min_u64(header.header_bytes + header.skip_bytes, len - *pos);
+	}
+	return true;
+}
+
 bool zstd_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out, size_t len,
 	       uint64_t source_offset, struct bmap_error *err)
 {
 	struct zstd_decoder *z = (struct zstd_decoder *)d;
-	struct zstd_header header = { .skippable = true };
-	const char *reason = NULL;
+	const char *reason;
 	uint8_t nothing[1];
-	size_t need, pos = 0, code;
+	size_t pos, code;
 
-	/* The library would pass them too, but an error's offset is to be the frame's. */
-	while (header.skippable && pos < in_len) {
-		if (zstd_header_parse(in + pos, in_len - pos, &header, &need, &reason) !=
-		    ZSTD_HEADER_OK)
-			return decoder_broken(d, source_offset + pos, err, "%s",
-					      reason ? reason : "no frame"),
-			       false;
-		if (header.skippable)
-			pos += (size_t)min_u64(header.header_bytes + header.skip_bytes,
-					       in_len - pos);
+	if (!pass_skippable(in, in_len, &pos, &reason)) {
+		decoder_broken(d, source_offset + pos, err, "%s", reason);
+		return false;
 	}
 	if (pos == in_len && len == 0)
 		return true;

@@ -297,15 +297,15 @@ struct write_request *feed_request(struct lane *lane, size_t len)
 	struct write_request *req = lane->free_request;
 	unsigned tags = tags_of(lane->target, len);
 
-	lane->blocked = true;
 	if (!window_allows(&lane->window, ring_size(lane->stage->config.ring), lane->in_flight,
 			   lane->in_flight_bytes, lane->in_flight_tags, len, tags)) {
 		window_limited(&lane->window);
+		req = NULL;
+	}
+	if (!req) {
+		lane->blocked = true;
 		return NULL;
 	}
-	if (!req)
-		return NULL;
-	lane->blocked = false;
 	lane->free_request = req->next_free;
 	*req = (struct write_request){ .lane = lane, .tags = tags };
 	req->io.owner = req;

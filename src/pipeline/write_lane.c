@@ -2,11 +2,10 @@
 #include "pipeline/write_lane_internal.h"
 #include "base/checked.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SECTOR_BYTES 512u /* what the kernel's messages count in */
 
@@ -374,10 +373,40 @@ static void write_completed(struct lane *lane, struct write_request *req)
 		lane->completed_bytes += req->mapped_bytes;
 }
 
+/* Some file systems accept O_DIRECT when a file is opened and refuse the first request. */
+static bool without_direct(struct lane *lane)
+{
+	struct target *target = lane->target;
+	int flags;
+
+	if (!target->direct)
+		return true;
+	flags = fcntl(target->fd, F_GETFL);
+	if (flags < 0 || fcntl(target->fd, F_SETFL, flags & ~O_DIRECT) < 0)
+		return false;
+	target->direct = false;
+	log_info(job_log(lane->stage->config.job),
+		 "%s: its file system does not do direct I/O: goes through the page cache",
+		 target->name);
+	return true;
+}
+
+/* True if the request is in flight again. */
+static bool again_without_direct(struct lane *lane, struct write_request *req)
+{
+	if (req->io.result != -EINVAL || req->direct_refused || lane->aborted ||
+	    req->kind == REQUEST_FLUSH || lane->target->kind != TARGET_REGULAR_FILE)
+		return false;
+	req->direct_refused = true;
+	return without_direct(lane) && engine_queue(lane->stage->engine, &req->io);
+}
+
 void lane_completed(struct lane *lane, struct write_request *req)
 {
 	uint64_t now = lane->stage->now_ns;
 
+	if (again_without_direct(lane, req))
+		return;
 	/* First, on every path: the drain counts on it. */
 	lane->in_flight--;
 	lane->in_flight_bytes -= req->io.len_bytes;
@@ -409,10 +438,8 @@ bool lane_wants(const struct lane *lane, uint64_t *have, uint64_t *want)
 	if (lane->state == LANE_BODY && run->len_bytes)
 		next = run->position;
 	*have = next;
-	/* What completions will soon release need not be hurried: see pressed_to_write(). And of
-	 * less than a sector nothing can be released: asking for it would wake us again at once. */
-	if ((lane->in_flight && run->len_bytes < lane->target->max_request_bytes / 4) ||
-	    run->len_bytes < lane->target->align_bytes)
+	/* What completions will soon release need not be hurried: see pressed_to_write(). */
+	if (lane->in_flight && run->len_bytes < lane->target->max_request_bytes / 4)
 		*have = max_u64(next, lane->stage->decoded);
 	*want = next + max_u64(lane->target->max_request_bytes, 1);
 	if (lane->state == LANE_BODY && run->len_bytes)

@@ -59,6 +59,7 @@ struct write_request {
 	struct lane *lane;
 	enum request_kind kind;
 	bool in_flight;
+	bool direct_refused; /* EINVAL once, queued again without O_DIRECT */
 	struct edge *edge; /* EDGE */
 	uint64_t position; /* RING: first byte */
 	uint64_t mapped_bytes; /* completed when it is */

@@ -13,10 +13,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 /* Memory so small that each run is short and history wraps. */
-#define FUZZ_RING_BYTES (384 * KIB)
 #define FUZZ_FEED                                                                                  \
-	.ring_bytes = FUZZ_RING_BYTES, .history_max_bytes = 128 * KIB,                             \
-	.input_max_bytes = 160 * KIB, .memory_bytes = 16 * MIB, .stop_bytes = MIB
+	.ring_bytes = 64 * KIB, .history_max_bytes = 1, .input_max_bytes = 32 * KIB,               \
+	.memory_bytes = 16 * MIB, .stop_bytes = MIB
 
 static inline void fuzz_decode(const struct decoder_ops *ops, const uint8_t *data, size_t len,
 			       const struct decode_feed *feeds, size_t feed_count)
@@ -34,7 +33,7 @@ static inline void fuzz_decode(const struct decoder_ops *ops, const uint8_t *dat
 			first = r;
 		/* Once the ring has wrapped, a match from farther back than the window allows may
 		 * find other bytes each time. */
-		if (!first.good || first.image_bytes > FUZZ_RING_BYTES)
+		if (!first.good || first.image_bytes > feeds[0].ring_bytes)
 			continue;
 		if (r.good && r.image_bytes == first.image_bytes &&
 		    r.image_hash == first.image_hash)

@@ -247,6 +247,8 @@ static int model_wait(struct io_engine *engine, struct io_request **done, int ma
 
 	if (timeout_ms >= 0)
 		deadline = clock_now_ns() + (uint64_t)timeout_ms * NS_PER_MS;
+	if (me->model->break_after && engine->counters.requests >= me->model->break_after)
+		return -EBADF;
 	for (;;) {
 		int n = complete_some(me, done, max, &next);
 
@@ -283,14 +285,6 @@ static void model_close(struct io_engine *engine)
 	pthread_mutex_destroy(&me->lock);
 	pthread_cond_destroy(&me->woken_cond);
 	free(me);
-}
-
-void model_engine_destroy(struct model *model)
-{
-	if (!model->engine)
-		return;
-	model->engine->in_flight = 0;
-	model_close(model->engine);
 }
 
 static const struct io_engine_ops model_ops = {

@@ -49,6 +49,7 @@ struct model {
 	struct model_device device[MODEL_MAX];
 	size_t device_count;
 	uint64_t seed;
+	uint64_t break_after; /* completions: then the engine itself is broken; 0: never */
 	/* After each completion, on the engine's thread; may be NULL. */
 	void (*completed)(void *arg, struct model_device *device, const struct io_request *req);
 	void (*queued)(void *arg, struct model_device *device, const struct io_request *req);
@@ -61,8 +62,6 @@ void model_device_free(struct model_device *device);
 /* For struct engine_factory: arg is a struct model. */
 struct io_engine *model_open(void *arg, unsigned depth, const struct bmap_log *log,
 			     struct bmap_error *err);
-/* Frees an engine that its owner had to leak. */
-void model_engine_destroy(struct model *model);
 uint64_t model_random(uint64_t *seed, uint64_t below);
 
 #endif

@@ -216,7 +216,7 @@ static void a_known_size_bounds_the_history(void **state)
 	uint8_t *image = test_image(IMAGE_MIXED, 3 * MIB, 6);
 	struct test_bytes source = { 0 };
 	struct decoder_plan plan;
-	const struct decode_feed feed = { 0 };
+	const struct decode_feed feed = { .room = FEED_LEAST };
 	struct decode_result r;
 
 	(void)state;
@@ -228,7 +228,7 @@ static void a_known_size_bounds_the_history(void **state)
 	assert_int_equal(plan.image_bytes, 0); /* more frames may follow */
 	r = decode_drive(&zstd_decoder, source.data, source.len, image, 3 * MIB, &feed);
 	assert_true(r.good && r.same);
-	assert_int_equal(r.peak_history_bytes, 1 * MIB);
+	assert_int_equal(r.peak_history_bytes, HAVE_ZSTD_BLOCKS ? 1 * MIB : 0);
 	test_bytes_free(&source);
 	frame_add(&source, image, 50000, &options);
 	assert_true(zstd_decoder.plan(source.data, source.len, &plan, NULL));

@@ -12,6 +12,13 @@
 #include "model_device.h"
 #include "pipeline/write_stage.h"
 
+/* Sweeps take every n-th case: what runs slowly takes a part. */
+#ifdef __SANITIZE_THREAD__
+#define BED_STRIDE 5
+#else
+#define BED_STRIDE 1
+#endif
+
 struct write_bed {
 	uint64_t seed;
 	uint64_t image_size;
@@ -23,7 +30,6 @@ struct write_bed {
 	size_t ring_bytes; /* default 2 MiB */
 	bool packed; /* holes are left out of the ring */
 	uint64_t start_position;
-	bool idle_consumer; /* nobody else reads the ring; else a second one that is slow */
 	unsigned queue_depth, warn_seconds, give_up_seconds;
 	bool never_commit; /* the source turned out bad: stopped instead */
 	uint64_t stop_after_us; /* stopped so long after the start, 0: not */
@@ -36,6 +42,7 @@ struct write_bed {
 	/* Inside: */
 	uint8_t *image, *mapped; /* mapped: a byte each, 1 if it is */
 	uint64_t mapped_bytes, first_mapped;
+	bool body_begun[MODEL_MAX]; /* a byte behind the head was written */
 	struct ring *ring;
 	struct segments *segments;
 	struct image_plan plan;
@@ -50,6 +57,8 @@ void bed_random_map(struct write_bed *bed, uint64_t block_size, unsigned max_blo
 		    unsigned max_gap);
 struct target *bed_add(struct write_bed *bed, enum target_kind kind, size_t align);
 void bed_run(struct write_bed *bed);
+/* With an engine that cannot be opened, write_stage_start() fails and leaves nothing. */
+void bed_expect_no_start(struct write_bed *bed);
 /* Of device i: every mapped byte is the image's, on the medium, every other one as it was. */
 void bed_expect_done(struct write_bed *bed, size_t i);
 /* Ended otherwise; its neighbours' bytes are as they were, its head is not whole. */
