@@ -248,6 +248,19 @@ static enum ring_mapping mapping(void)
 #endif
 }
 
+/* All that comes before the verdict was done. */
+static bool all_written(const struct write_bed *bed, struct write_stage *stage)
+{
+	for (size_t i = 0; i < bed->target_count; i++) {
+		struct lane_status status;
+
+		write_stage_status(stage, i, &status);
+		if (status.state < BMAP_TARGET_WRITTEN)
+			return false;
+	}
+	return true;
+}
+
 static void wait_until_ended(struct write_bed *bed, struct write_stage *stage,
 			     struct job_state *job)
 {
@@ -267,11 +280,12 @@ static void wait_until_ended(struct write_bed *bed, struct write_stage *stage,
 			write_stage_stop(stage, &why);
 			stopped = true;
 		}
-		if (finished && !committed && !stopped) {
-			if (bed->never_commit)
-				write_stage_stop(stage, &why);
-			else
-				write_stage_commit(stage);
+		if (bed->never_commit && !stopped && all_written(bed, stage)) {
+			write_stage_stop(stage, &why);
+			stopped = true;
+		}
+		if (finished && !committed && !stopped && !bed->never_commit) {
+			write_stage_commit(stage);
 			committed = true;
 		}
 	}

@@ -155,7 +155,7 @@ static void a_stop_does_not_wait_for_a_target_for_ever(void **state)
 	bed_add(&bed, TARGET_BLOCK_DEVICE, 512);
 	bed.warn_seconds = 5;
 	bed.give_up_seconds = 1;
-	bed.stop_after_us = 1000;
+	bed.stop_after_us = 300000; /* after the first request went out */
 	bed.stop_code = BMAP_ERR_INTERRUPTED;
 	bed.model.device[0].fault = FAULT_NEVER;
 	bed.model.device[0].fault_request = 0;
