@@ -10,6 +10,8 @@ extern const struct decoder_ops zstd_decoder;
 extern const struct decoder_ops gzip_isal_decoder; /* only if the build has ISA-L */
 extern const struct decoder_ops gzip_zlib_decoder;
 extern const struct decoder_ops xz_decoder;
+extern const struct decoder_ops tar_decoder;
+extern const struct decoder_ops zip_decoder;
 
 /* "NAME: broken FORMAT data at offset N: " and the reason; returns DECODE_FAILED. */
 enum decode_status decoder_broken(const struct decoder *d, uint64_t offset, struct bmap_error *err,

@@ -29,6 +29,11 @@ struct inflate_ops {
 	uint32_t (*crc32)(uint32_t crc, const uint8_t *data, size_t len);
 };
 
+extern const struct inflate_ops isal_inflate_ops; /* only if the build has ISA-L */
+extern const struct inflate_ops zlib_inflate_ops;
+/* The fastest of this build. */
+const struct inflate_ops *inflate_provider(void);
+
 bool gzip_probe(const uint8_t *head, size_t len);
 bool gzip_plan(const uint8_t *head, size_t len, struct decoder_plan *plan, struct bmap_error *err);
 struct decoder *gzip_open(const struct decoder_ops *ops, const struct inflate_ops *inflate,

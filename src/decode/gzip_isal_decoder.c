@@ -89,7 +89,7 @@ static uint32_t isal_crc32(uint32_t crc, const uint8_t *data, size_t len)
 	return len ? crc32_gzip_refl(crc, data, len) : crc;
 }
 
-static const struct inflate_ops isal_inflate_ops = {
+const struct inflate_ops isal_inflate_ops = {
 	.open = isal_open,
 	.close = free,
 	.reset = isal_reset,

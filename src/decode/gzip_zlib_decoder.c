@@ -68,7 +68,7 @@ static uint32_t zlib_crc32(uint32_t crc, const uint8_t *data, size_t len)
 	return (uint32_t)crc32_z(crc, data, len);
 }
 
-static const struct inflate_ops zlib_inflate = {
+const struct inflate_ops zlib_inflate_ops = {
 	.open = zlib_open,
 	.close = zlib_close,
 	.reset = zlib_reset,
@@ -79,7 +79,7 @@ static const struct inflate_ops zlib_inflate = {
 
 static struct decoder *gzip_zlib_open(const struct decoder_limits *limits, struct bmap_error *err)
 {
-	return gzip_open(&gzip_zlib_decoder, &zlib_inflate, limits, err);
+	return gzip_open(&gzip_zlib_decoder, &zlib_inflate_ops, limits, err);
 }
 
 const struct decoder_ops gzip_zlib_decoder = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "decode/decoder_internal.h"
+#include "decode/gzip_internal.h"
 #include "decode/gzip_provider.h"
 
 #include <string.h>
@@ -8,9 +9,11 @@
 #if HAVE_ISAL
 #define GZIP_DECODER gzip_isal_decoder
 #define GZIP_PROVIDER "ISA-L"
+#define INFLATE_OPS isal_inflate_ops
 #else
 #define GZIP_DECODER gzip_zlib_decoder
 #define GZIP_PROVIDER "zlib"
+#define INFLATE_OPS zlib_inflate_ops
 #endif
 
 /* No two of these share a magic, but for zstd's skippable frames, which lz4 has too. */
@@ -18,12 +21,19 @@ const struct decoder_ops *const decoder_table[] = {
 	&zstd_decoder,
 	&GZIP_DECODER,
 	&xz_decoder,
+	&zip_decoder,
+	&tar_decoder,
 	NULL,
 };
 
 const char *gzip_provider_name(void)
 {
 	return GZIP_PROVIDER;
+}
+
+const struct inflate_ops *inflate_provider(void)
+{
+	return &INFLATE_OPS;
 }
 
 const struct decoder_ops *decoder_detect(const uint8_t *head, size_t len)
