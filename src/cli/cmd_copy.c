@@ -26,7 +26,7 @@ struct copy_args {
 
 #define PLACE(member) .place = offsetof(struct copy_args, member)
 
-static const struct option_def options[] = {
+static const struct option_def option_rows[] = {
 	{ OPTION_GROUP, .help = "the map" },
 	{ OPTION_TEXT, "bmap", .value_name = "FILE", PLACE(bmap),
 	  .help = "the bmap of the image, plain or compressed (default: looked for beside the "
@@ -69,7 +69,7 @@ static const struct option_def options[] = {
 	COMMON_OPTIONS(struct copy_args),
 };
 
-static const struct argument_def arguments[] = {
+static const struct argument_def argument_rows[] = {
 	{ "IMAGE",
 	  "the image: a file, plain or compressed, a block device, or - for standard input",
 	  offsetof(struct copy_args, image) },
@@ -89,7 +89,8 @@ const struct command command_copy = {
 		"checksums of the bmap, and flushes the device's cache. The rest of DEST is left "
 		"as\n"
 		"it is. A device that is in use is refused.\n",
-	.table = { options, COUNT_OF(options), arguments, COUNT_OF(arguments), false },
+	.table = { option_rows, COUNT_OF(option_rows), argument_rows, COUNT_OF(argument_rows),
+		   false },
 	.args_bytes = sizeof(struct copy_args),
 	.check = check,
 	.run = run_copy,
@@ -264,7 +265,7 @@ static void report_success(struct run *run, const struct bmap_flash_result *resu
 static int run_copy(struct run *run, const void *opaque)
 {
 	const struct copy_args *a = opaque;
-	struct bmap_flash_options options_ = BMAP_FLASH_OPTIONS_INIT;
+	struct bmap_flash_options options = BMAP_FLASH_OPTIONS_INIT;
 	struct bmap_flash_result result = { 0 };
 	struct bmap_error err = { 0 };
 	struct psplash psplash;
@@ -281,23 +282,23 @@ static int run_copy(struct run *run, const void *opaque)
 		psplash_open(&psplash, a->psplash_pipe, &run->out);
 		cp.progress.psplash = &psplash;
 	}
-	options_.image = a->image;
-	options_.bmap = a->bmap;
-	options_.targets = &a->dest;
-	options_.target_count = 1;
-	options_.no_bmap = a->no_bmap;
-	options_.no_verify = a->no_verify;
-	options_.removable_only = a->removable_only;
-	options_.allow_dev_files = a->allow_dev_files;
-	options_.memory_bytes = a->memory_bytes;
-	options_.queue_depth = a->queue_depth;
-	options_.workers = a->workers;
-	options_.stall_seconds = a->stall_seconds;
-	options_.log = &run->out.log;
-	options_.stop = run->stop;
-	options_.progress = on_progress;
-	options_.progress_user = &cp;
-	ok = bmap_flash(&options_, &result, &err);
+	options.image = a->image;
+	options.bmap = a->bmap;
+	options.targets = &a->dest;
+	options.target_count = 1;
+	options.no_bmap = a->no_bmap;
+	options.no_verify = a->no_verify;
+	options.removable_only = a->removable_only;
+	options.allow_dev_files = a->allow_dev_files;
+	options.memory_bytes = a->memory_bytes;
+	options.queue_depth = a->queue_depth;
+	options.workers = a->workers;
+	options.stall_seconds = a->stall_seconds;
+	options.log = &run->out.log;
+	options.stop = run->stop;
+	options.progress = on_progress;
+	options.progress_user = &cp;
+	ok = bmap_flash(&options, &result, &err);
 	progress_end(&cp.progress, ok);
 	if (a->psplash_pipe)
 		psplash_close(&psplash);

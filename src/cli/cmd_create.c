@@ -19,7 +19,7 @@ struct create_args {
 
 #define PLACE(member) .place = offsetof(struct create_args, member)
 
-static const struct option_def options[] = {
+static const struct option_def option_rows[] = {
 	{ OPTION_GROUP, .help = "the bmap" },
 	{ OPTION_TEXT, "output", 'o', .value_name = "FILE", PLACE(output),
 	  .help = "write the bmap to FILE, compressed if its name ends in .gz, .xz or .zst "
@@ -38,7 +38,7 @@ static const struct option_def options[] = {
 	COMMON_OPTIONS(struct create_args),
 };
 
-static const struct argument_def arguments[] = {
+static const struct argument_def argument_rows[] = {
 	{ "IMAGE", "the image: a sparse regular file", offsetof(struct create_args, image) },
 };
 
@@ -53,7 +53,8 @@ const struct command command_create = {
 		       "for each range of them. The image has to be sparse still, as the program "
 		       "that made\n"
 		       "it left it: a copy or a decompressed file may have lost its holes.\n",
-	.table = { options, COUNT_OF(options), arguments, COUNT_OF(arguments), false },
+	.table = { option_rows, COUNT_OF(option_rows), argument_rows, COUNT_OF(argument_rows),
+		   false },
 	.args_bytes = sizeof(struct create_args),
 	.check = check,
 	.run = run_create,
@@ -119,7 +120,7 @@ static bool save(struct run *run, const struct create_args *a, const struct bmap
 static int run_create(struct run *run, const void *opaque)
 {
 	const struct create_args *a = opaque;
-	struct bmap_create_options options_ = BMAP_CREATE_OPTIONS_INIT;
+	struct bmap_create_options options = BMAP_CREATE_OPTIONS_INIT;
 	struct bmap_map *map = NULL;
 	struct bmap_error err = { 0 };
 	struct progress progress;
@@ -129,17 +130,17 @@ static int run_create(struct run *run, const void *opaque)
 
 	signals_set_state("no bmap of %.500s was written", a->image);
 	progress_init(&progress, &run->out, "read");
-	options_.image = a->image;
-	digest_of(a, &options_.digest);
-	options_.no_checksum = a->no_checksum;
-	options_.memory_bytes = a->memory_bytes;
-	options_.queue_depth = a->queue_depth;
-	options_.workers = a->workers;
-	options_.log = &run->out.log;
-	options_.stop = run->stop;
-	options_.progress = on_progress;
-	options_.progress_user = &progress;
-	ok = bmap_create(&options_, &map, &err);
+	options.image = a->image;
+	digest_of(a, &options.digest);
+	options.no_checksum = a->no_checksum;
+	options.memory_bytes = a->memory_bytes;
+	options.queue_depth = a->queue_depth;
+	options.workers = a->workers;
+	options.log = &run->out.log;
+	options.stop = run->stop;
+	options.progress = on_progress;
+	options.progress_user = &progress;
+	ok = bmap_create(&options, &map, &err);
 	/* Before the bmap goes to what may be the same terminal. */
 	progress_end(&progress, ok);
 	if (!ok || !save(run, a, map, &err))

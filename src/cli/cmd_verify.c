@@ -15,7 +15,7 @@ struct verify_args {
 	unsigned queue_depth, workers;
 };
 
-static const struct option_def options[] = {
+static const struct option_def option_rows[] = {
 	{ OPTION_GROUP, .help = "the map" },
 	{ OPTION_TEXT, "bmap", .value_name = "FILE", .place = offsetof(struct verify_args, bmap),
 	  .help = "the bmap, plain or compressed (default: looked for beside the image, as copy "
@@ -30,7 +30,7 @@ static const struct option_def options[] = {
 	COMMON_OPTIONS(struct verify_args),
 };
 
-static const struct argument_def arguments[] = {
+static const struct argument_def argument_rows[] = {
 	{ "IMAGE_OR_DEVICE",
 	  "what to check: an image, plain or compressed, a block device, or - for "
 	  "standard input; it is only read",
@@ -46,7 +46,8 @@ const struct command command_verify = {
 		"Reads the blocks of IMAGE_OR_DEVICE that the bmap lists and compares them with "
 		"its\n"
 		"checksums. Each range that does not match is named. Exit status 0: all match.\n",
-	.table = { options, COUNT_OF(options), arguments, COUNT_OF(arguments), false },
+	.table = { option_rows, COUNT_OF(option_rows), argument_rows, COUNT_OF(argument_rows),
+		   false },
 	.args_bytes = sizeof(struct verify_args),
 	.run = run_verify,
 };
@@ -100,19 +101,20 @@ static void report_success(struct run *run, const struct verify_args *a,
 		return;
 	}
 	if (result->ranges_without_checksum)
-		output_warning(&run->out,
-			       "%s: %zu ranges have no checksum in the bmap and were not compared",
-			       a->input, result->ranges_without_checksum);
-	output_info(&run->out, "%s: %zu ranges match (%s), time: %s, speed %s", a->input,
-		    result->ranges_checked, text_size(size, result->checked_bytes),
-		    text_time(time, result->elapsed_ns),
+		output_warning(
+			&run->out,
+			"%s: not compared, because the bmap has no checksum for them: %zu ranges",
+			a->input, result->ranges_without_checksum);
+	output_info(&run->out, "%s: %zu range%s (%s), time: %s, speed %s", a->input,
+		    result->ranges_checked, result->ranges_checked == 1 ? " matches" : "s match",
+		    text_size(size, result->checked_bytes), text_time(time, result->elapsed_ns),
 		    text_speed(speed, result->checked_bytes, result->elapsed_ns));
 }
 
 static int run_verify(struct run *run, const void *opaque)
 {
 	const struct verify_args *a = opaque;
-	struct bmap_verify_options options_ = BMAP_VERIFY_OPTIONS_INIT;
+	struct bmap_verify_options options = BMAP_VERIFY_OPTIONS_INIT;
 	struct bmap_verify_result result = { 0 };
 	struct bmap_error err = { 0 };
 	struct verify_progress vp = { .run = run, .args = a };
@@ -120,17 +122,17 @@ static int run_verify(struct run *run, const void *opaque)
 
 	signals_set_state("%.500s: nothing was checked", a->input);
 	progress_init(&vp.progress, &run->out, "verified");
-	options_.input = a->input;
-	options_.bmap = a->bmap;
-	options_.memory_bytes = a->memory_bytes;
-	options_.queue_depth = a->queue_depth;
-	options_.workers = a->workers;
-	options_.log = &run->out.log;
-	options_.stop = run->stop;
-	options_.bad_range = on_bad_range;
-	options_.progress = on_progress;
-	options_.user = &vp;
-	ok = bmap_verify(&options_, &result, &err);
+	options.input = a->input;
+	options.bmap = a->bmap;
+	options.memory_bytes = a->memory_bytes;
+	options.queue_depth = a->queue_depth;
+	options.workers = a->workers;
+	options.log = &run->out.log;
+	options.stop = run->stop;
+	options.bad_range = on_bad_range;
+	options.progress = on_progress;
+	options.user = &vp;
+	ok = bmap_verify(&options, &result, &err);
 	progress_end(&vp.progress, ok);
 	if (!ok)
 		return report_failure(run, &err);

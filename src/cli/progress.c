@@ -66,10 +66,13 @@ static void compose_clock(char out[TEXT_ROOM], uint64_t seconds)
 
 static void compose_left(char *out, size_t room, const struct progress_view *v)
 {
-	/* Between the two speeds: steadier than the one, quicker than the other. */
+	/* Between the two speeds: steadier than the one, quicker than the other. What has become
+	 * much slower is believed at once. */
 	uint64_t speed = v->now_bytes_per_s / 2 + v->average_bytes_per_s / 2;
 	char clock[TEXT_ROOM];
 
+	if (v->now_bytes_per_s < v->average_bytes_per_s / 2)
+		speed = v->now_bytes_per_s;
 	*out = '\0';
 	if (v->finished)
 		return;

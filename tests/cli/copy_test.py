@@ -77,6 +77,24 @@ def progress_rises_to_a_hundred_on_a_terminal(bed):
             d.expect(len(draw) < columns, "wider than the terminal: %r" % draw)
 
 
+def an_interrupt_on_a_terminal_ends_the_line_first(bed):
+    source = image(bed)
+    feeder = slow_source(bed, source, bed.path("fifo"))
+    sent = []
+
+    def interrupt(pid, shown):
+        if not sent and re.search(r"[1-9]% copied", shown):
+            sent.append(os.kill(pid, signal.SIGINT))
+    code, shown = on_terminal("copy", "--bmap", source + ".bmap", bed.path("fifo"), bed.path("out"),
+                              during=interrupt)
+    feeder.join()
+    d.expect(code == 130, "exit %d: %r" % (code, shown))
+    d.expect("\r\x1b[Kbmaptool: WARNING: interrupted" in shown, "no word of it: %r" % shown)
+    error = re.search(r"\nbmaptool: (\x1b\[91m)?ERROR(\x1b\[0m)?: .*incomplete", shown)
+    d.expect(error, "no error on a line of its own: %r" % shown)
+    d.expect("100% copied" not in shown, "it did not end well: %r" % shown)
+
+
 def a_quiet_terminal_stays_empty(bed):
     code, shown = on_terminal("-q", "copy", image(bed), bed.path("out"))
     d.expect(code == 0 and shown == "", "%d %r" % (code, shown))
@@ -209,6 +227,7 @@ if __name__ == "__main__":
         quiet_says_nothing_but_errors,
         debug_lines_have_their_own_prefix,
         progress_rises_to_a_hundred_on_a_terminal,
+        an_interrupt_on_a_terminal_ends_the_line_first,
         a_quiet_terminal_stays_empty,
         without_a_terminal_as_output_there_is_no_progress,
         psplash_gets_rising_numbers,

@@ -98,6 +98,31 @@ static void the_special_moments_are_said(void **state)
 	assert_null(strchr(line, '%'));
 }
 
+static void time_left_follows_what_has_become_slow(void **state)
+{
+	static const struct {
+		uint64_t now_mib, average_mib;
+		const char *left; /* NULL: not said */
+	} cases[] = {
+		{ 100, 90, ", 0:06 left" },
+		{ 60, 100, ", 0:07 left" },
+		{ 1, 100, ", 9:40 left" }, /* not of (1 + 100) / 2 */
+		{ 0, 100, NULL }, /* it stands still */
+	};
+	char line[OUTPUT_MAX_COLUMNS + 1];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct progress_view v = half;
+
+		v.now_bytes_per_s = cases[i].now_mib * MIB;
+		v.average_bytes_per_s = cases[i].average_mib * MIB;
+		progress_render(line, 200, &v);
+		if (cases[i].left ? !strstr(line, cases[i].left) : strstr(line, "left") != NULL)
+			fail_msg("case %zu: '%s'", i, line);
+	}
+}
+
 /* A terminal of our own: what is drawn on it, and how wide it says it is. */
 struct terminal {
 	int master, slave;
@@ -225,6 +250,7 @@ int main(void)
 		cmocka_unit_test(each_width_shows_what_matters_most),
 		cmocka_unit_test(no_line_is_wider_than_the_terminal),
 		cmocka_unit_test(the_special_moments_are_said),
+		cmocka_unit_test(time_left_follows_what_has_become_slow),
 		cmocka_unit_test(a_job_on_a_terminal_rises_to_a_hundred),
 		cmocka_unit_test(a_terminal_that_shrinks_is_followed),
 		cmocka_unit_test(what_failed_stays_where_it_was),
