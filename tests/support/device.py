@@ -464,6 +464,8 @@ class Bed:
             os.makedirs(group)
             self.later(remove_cgroup, group)
             self.relimit(group, device, write_bps)
+            # First of all: what is still queued would hold device and group for long.
+            self.later(self.relimit, group, device, 64 * GIB)
         except OSError as e:
             raise Skip("cannot limit the writes of a group: %s" % e)
 
