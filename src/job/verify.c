@@ -43,7 +43,7 @@ bool bmap_verify(const struct bmap_verify_options *options, struct bmap_verify_r
 		 struct bmap_error *err)
 {
 	uint64_t began = clock_now_ns();
-	struct bmap_map *map;
+	struct bmap_map *map = NULL;
 	struct input input;
 	bool good;
 
@@ -52,12 +52,10 @@ bool bmap_verify(const struct bmap_verify_options *options, struct bmap_verify_r
 		return false;
 	if (input.fd < 0)
 		return verify_stream(options, result, err);
-	CLEANUP_CLOSE int fd = input.fd;
-	if (!load_map(&map, options, err))
-		return false;
-	good = check_size(&input, options->input, map, err) &&
+	good = load_map(&map, options, err) && check_size(&input, options->input, map, err) &&
 	       verify_ranges(options, &input, map, result, err);
 	bmap_map_free(map);
+	close(input.fd);
 	result->elapsed_ns = clock_now_ns() - began;
 	return good;
 }

@@ -346,7 +346,7 @@ static void a_file_system_that_refuses_direct_reads_is_read_through_the_cache(vo
 	struct fixture *f = *state;
 	struct range_loop loop = loop_of(f);
 	struct bmap_log log = { .message = on_message, .user = f };
-	struct faulty_plan plan = { .hook = refuse_direct };
+	struct faulty_plan plan = { .hook = refuse_direct, .inner = psync_open };
 	struct engine_factory factory = { .open = faulty_open, .arg = &plan };
 
 	drop_cache(f);
