@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Why it is fast: reads go on while the hash runs, also from one range to the next; where two
- * streams hashed together are faster than one after the other, a worker has two lanes; the buffers
- * are few, so that what is read from the page cache is still in the processor's cache when it is
- * hashed, and lie in huge pages, so that a direct read has few segments; nothing is shared between
- * workers but one lock a batch. */
-#include "job/range_loop.h"
+#include "job/range_loop_internal.h"
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/threads.h"
-#include "digest/digest.h"
-#include "job/range_reads.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,68 +19,16 @@
 #define BUFFERS_BYTES (16u * MIB) /* of all workers */
 #define MIN_READ_BYTES (64u * KIB)
 #define MAX_READ_BYTES MIB
-#define DEFAULT_READS 6u /* in flight a worker; bench: more bring nothing */
-#define MAX_READS 64u
-#define MAX_LANES 2u
+#define DEFAULT_READS 6u /* in flight a worker: in each lane two, beside the one that is hashed */
 #define HUGE_PAGE_BYTES (2u * MIB)
 #define PROBES 32u
 #define PROGRESS_MS 200u
-
-struct slot {
-	struct io_request req;
-	struct range_read read;
-	uint64_t from; /* where the request begins: read.begin, or rounded down */
-	bool done;
-};
-
-struct run { /* one call of range_loop_run() */
-	const struct range_loop *loop; /* constant, as are all up to share */
-	int direct_fd; /* -1: none; loop->fd of a device */
-	unsigned workers;
-	unsigned lanes; /* a worker: 2 if digests come faster in pairs */
-	size_t read_bytes;
-	unsigned slots; /* a lane */
-	struct read_share share;
-	atomic_bool
-		direct; /* use direct_fd; cleared by the first worker to which it gives EINVAL */
-	atomic_bool ending; /* a worker failed: the others begin nothing more */
-	atomic_uint began; /* workers whose first lane has claimed */
-	atomic_uint_least64_t done_bytes;
-	pthread_mutex_t lock; /* all below */
-	pthread_cond_t moved; /* working went down */
-	unsigned working; /* threads that were started and have not ended */
-	struct bmap_error error; /* the first one */
-	bool lost; /* an engine broke: the kernel may still write to the buffers */
-};
-
-/* One sequence of reads, hashed in their order. */
-struct lane {
-	struct worker *worker;
-	struct hasher *hasher;
-	struct read_cursor cursor;
-	uint8_t *buffers; /* run->slots of run->read_bytes */
-	struct slot *slots; /* a ring: the oldest at first */
-	unsigned first, used;
-	bool hashing; /* the oldest slot is being hashed: up to at, a byte of range */
-	size_t range;
-	uint64_t at;
-};
-
-struct worker {
-	struct run *run;
-	pthread_t thread;
-	struct lane lanes[MAX_LANES];
-	struct io_engine *engine; /* made by the worker's thread */
-	bool log_fallback; /* one worker tells what its engine is */
-	bool began; /* counted in run->began */
-};
 
 static bool run_init(struct run *run, const struct range_loop *loop, struct bmap_error *err);
 static void choose_descriptor(struct run *run);
 static bool is_cached(int fd, const struct read_share *share);
 static void lay_out(struct run *run, struct worker *workers, struct slot *slots, uint8_t *buffers);
 static bool workers_run(struct run *run, struct worker *workers, struct bmap_error *err);
-static void *worker_main(void *arg);
 
 bool range_loop_run(const struct range_loop *loop, uint64_t *hashed_bytes, struct bmap_error *err)
 {
@@ -263,7 +203,7 @@ static bool is_cached(int fd, const struct read_share *share)
 	return asked && cached * 4 > asked * 3;
 }
 
-static void run_fail(struct run *run, const struct bmap_error *err)
+void run_fail(struct run *run, const struct bmap_error *err)
 {
 	pthread_mutex_lock(&run->lock);
 	if (run->error.code == BMAP_ERR_NONE)
@@ -320,322 +260,14 @@ static bool workers_run(struct run *run, struct worker *workers, struct bmap_err
 	wait_for_workers(run);
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(workers[i].thread, NULL);
+	log_debug(run->loop->log,
+		  "%s: %" PRIu64 " reads of up to %zu KiB by %s%s (%" PRIu64
+		  " into registered memory, %" PRIu64 " continued), %u workers with %u lanes",
+		  run->loop->name, run->counters.requests, run->read_bytes / KIB,
+		  run->engine_name ? run->engine_name : "none",
+		  atomic_load(&run->direct) ? " with O_DIRECT" : "", run->counters.fixed,
+		  run->counters.resubmitted, run->workers, run->lanes);
 	if (run->error.code != BMAP_ERR_NONE && err)
 		*err = run->error;
 	return run->error.code == BMAP_ERR_NONE;
-}
-
-static struct slot *oldest(const struct lane *lane)
-{
-	return &lane->slots[lane->first];
-}
-
-static void queue_read(struct lane *lane, struct slot *slot)
-{
-	struct run *run = lane->worker->run;
-	bool direct = atomic_load(&run->direct);
-	uint64_t until = slot->read.end;
-
-	slot->done = false;
-	slot->from = slot->read.begin;
-	if (direct) {
-		slot->from = align_down(slot->from, READ_ALIGN_BYTES);
-		until = align_up(until, READ_ALIGN_BYTES);
-	}
-	slot->req = (struct io_request){
-		.op = IO_READ,
-		.fd = direct ? run->direct_fd : run->loop->fd,
-		.data = lane->buffers + (size_t)(slot - lane->slots) * run->read_bytes,
-		.len_bytes = until - slot->from,
-		.offset_bytes = slot->from,
-		.owner = slot,
-	};
-	engine_queue(lane->worker->engine, &slot->req); /* depth is the number of slots */
-}
-
-/* Gives free slots to the next reads, unless the job is ending. */
-static void queue_reads(struct lane *lane)
-{
-	struct run *run = lane->worker->run;
-
-	while (lane->used < run->slots && !atomic_load(&run->ending)) {
-		struct slot *slot = &lane->slots[(lane->first + lane->used) % run->slots];
-
-		if (!read_cursor_next(&lane->cursor, &slot->read))
-			return;
-		queue_read(lane, slot);
-		lane->used++;
-	}
-}
-
-static void queue_all(struct worker *worker)
-{
-	struct run *run = worker->run;
-
-	queue_reads(&worker->lanes[0]);
-	if (!worker->began)
-		atomic_fetch_add(&run->began, 1);
-	worker->began = true;
-	/* Two long ranges are faster on two processors than in two lanes of one. */
-	for (unsigned i = 1; i < run->lanes && atomic_load(&run->began) >= run->workers; i++)
-		queue_reads(&worker->lanes[i]);
-}
-
-/* A file system that refuses direct reads although it let the file be opened for them. */
-static bool retry_buffered(struct worker *worker, struct slot *slot)
-{
-	struct run *run = worker->run;
-
-	if (slot->req.result != -EINVAL || slot->req.fd == run->loop->fd)
-		return false;
-	if (atomic_exchange(&run->direct, false))
-		log_info(run->loop->log,
-			 "%s: read through the page cache: this file system refuses O_DIRECT",
-			 run->loop->name);
-	slot->req.fd = run->loop->fd;
-	engine_queue(worker->engine, &slot->req);
-	return true;
-}
-
-/* Submits what is queued and takes what is done; sleeps if nothing is, unless told otherwise. */
-static bool reap(struct worker *worker, bool sleep)
-{
-	struct run *run = worker->run;
-	struct io_request *done[MAX_READS];
-	struct bmap_error err;
-	int n = engine_wait(worker->engine, done, MAX_READS, sleep ? -1 : 0);
-
-	if (n < 0) {
-		bmap_error_errnum(&err, -n, "%s: the %s engine failed", run->loop->name,
-				  worker->engine->ops->name);
-		run_fail(run, &err);
-		return false;
-	}
-	for (int i = 0; i < n; i++) {
-		struct slot *slot = done[i]->owner;
-
-		slot->done = !retry_buffered(worker, slot);
-	}
-	return true;
-}
-
-static bool check_read(const struct run *run, const struct slot *slot, struct bmap_error *err)
-{
-	const struct range_loop *loop = run->loop;
-	ssize_t result = slot->req.result;
-
-	if (result < 0) {
-		bmap_error_errnum(err, (int)-result,
-				  "%s: cannot read %" PRIu64 " bytes at offset %" PRIu64,
-				  loop->name, slot->read.end - slot->read.begin, slot->read.begin);
-		err->has_offset = true;
-		err->offset_bytes = slot->read.begin;
-		return false;
-	}
-	if ((uint64_t)result < slot->read.end - slot->from)
-		return bmap_error_data(err, slot->from + (uint64_t)result,
-				       "%s: ends at offset %" PRIu64 ", but was %" PRIu64
-				       " bytes long: it was changed while it was read",
-				       loop->name, slot->from + (uint64_t)result, loop->size_bytes);
-	return true;
-}
-
-static void begin_range(struct lane *lane, size_t range, uint64_t at)
-{
-	lane->range = range;
-	lane->at = at;
-	if (at == bmap_range_begin(lane->worker->run->loop->map, range))
-		hasher_begin(lane->hasher);
-}
-
-static void release_slot(struct lane *lane)
-{
-	lane->hashing = false;
-	lane->first = (lane->first + 1) % lane->worker->run->slots;
-	lane->used--;
-}
-
-/* Looks at the oldest read, which is done, before it is hashed. */
-static void begin_slot(struct lane *lane)
-{
-	struct run *run = lane->worker->run;
-	const struct slot *slot = oldest(lane);
-	struct bmap_error err;
-
-	if (bmap_stop_requested(run->loop->stop)) {
-		bmap_error_set(&err, BMAP_ERR_INTERRUPTED, "%s: stopped while it was read",
-			       run->loop->name);
-		run_fail(run, &err);
-	} else if (!check_read(run, slot, &err)) {
-		run_fail(run, &err);
-	} else {
-		lane->hashing = true;
-		begin_range(lane, slot->read.first_range, slot->read.begin);
-	}
-}
-
-/* Bytes from at on that are one range's and read. */
-static size_t piece_len(const struct lane *lane)
-{
-	uint64_t end = bmap_range_end(lane->worker->run->loop->map, lane->range);
-
-	return min_u64(end, oldest(lane)->read.end) - lane->at;
-}
-
-static const uint8_t *piece_data(const struct lane *lane)
-{
-	const struct slot *slot = oldest(lane);
-
-	return slot->req.data + (lane->at - slot->from);
-}
-
-/* After len bytes of the piece were hashed: ends the range, the slot, or both. */
-static void move_on(struct lane *lane, size_t len)
-{
-	struct run *run = lane->worker->run;
-	const struct range_loop *loop = run->loop;
-	const struct range_read *read = &oldest(lane)->read;
-	uint8_t digest[BMAP_DIGEST_MAX_BYTES];
-	size_t count = loop->map->range_count, next;
-
-	lane->at += len;
-	atomic_fetch_add(&run->done_bytes, len);
-	if (lane->at < bmap_range_end(loop->map, lane->range)) {
-		if (lane->at == read->end)
-			release_slot(lane);
-		return;
-	}
-	hasher_finish(lane->hasher, digest);
-	loop->on_range(loop->arg, lane->range, digest);
-	next = read_share_find(&run->share, lane->range + 1, count, read->is_long);
-	if (next == count || bmap_range_begin(loop->map, next) >= read->end)
-		release_slot(lane);
-	else
-		begin_range(lane, next, bmap_range_begin(loop->map, next));
-}
-
-/* Hashes until a slot gets free. In each lane the oldest read is being hashed; or none is used. */
-static void hash_lanes(struct lane *a, struct lane *b)
-{
-	if (!a->hashing) { /* the other one is, alone */
-		struct lane *swap = a;
-
-		a = b;
-		b = swap;
-	}
-	while (a->hashing && b->hashing) {
-		size_t len = min_u64(piece_len(a), piece_len(b));
-
-		hasher_update_pair(a->hasher, piece_data(a), b->hasher, piece_data(b), len);
-		move_on(a, len);
-		move_on(b, len);
-		if (!a->hashing || !b->hashing)
-			return;
-	}
-	while (a->hashing) {
-		size_t len = piece_len(a);
-
-		hasher_update(a->hasher, piece_data(a), len);
-		move_on(a, len);
-	}
-}
-
-/* Can the hash go on? In pairs if both lanes have anything: there is more to gain than by hashing
- * one alone while the other waits for its read. */
-static bool is_ready(const struct worker *worker)
-{
-	unsigned ready = 0;
-
-	for (unsigned i = 0; i < worker->run->lanes; i++) {
-		if (worker->lanes[i].used && !oldest(&worker->lanes[i])->done)
-			return false;
-		ready += worker->lanes[i].used > 0;
-	}
-	return ready > 0;
-}
-
-static void hash_ready(struct worker *worker)
-{
-	struct run *run = worker->run;
-
-	for (unsigned i = 0; i < run->lanes; i++) {
-		struct lane *lane = &worker->lanes[i];
-
-		if (lane->used && !lane->hashing && !atomic_load(&run->ending))
-			begin_slot(lane);
-	}
-	if (!atomic_load(&run->ending)) {
-		hash_lanes(&worker->lanes[0], &worker->lanes[1]);
-		return;
-	}
-	for (unsigned i = 0; i < run->lanes; i++) {
-		if (worker->lanes[i].used)
-			release_slot(&worker->lanes[i]);
-	}
-}
-
-/* False only if requests are left in flight for ever. */
-static bool worker_loop(struct worker *worker)
-{
-	for (;;) {
-		queue_all(worker);
-		if (!worker->lanes[0].used && !worker->lanes[1].used)
-			return true;
-		if (!reap(worker, !is_ready(worker)))
-			return worker->engine->in_flight == 0;
-		if (is_ready(worker))
-			hash_ready(worker);
-	}
-}
-
-static bool worker_open(struct worker *worker, struct bmap_error *err)
-{
-	struct run *run = worker->run;
-	const struct range_loop *loop = run->loop;
-	unsigned slots = run->lanes * run->slots;
-
-	for (unsigned i = 0; i < run->lanes; i++) {
-		worker->lanes[i].hasher = run->lanes > 1
-						  ? hasher_new_pairing(loop->map->digest, err)
-						  : hasher_new(loop->map->digest, err);
-		if (!worker->lanes[i].hasher)
-			return false;
-	}
-	worker->engine =
-		engine_make(loop->engines, slots, worker->log_fallback ? loop->log : NULL, err);
-	if (!worker->engine)
-		return false;
-	if (!engine_register_buffer(worker->engine, worker->lanes[0].buffers,
-				    slots * run->read_bytes))
-		log_debug(loop->log, "%s: read buffers are not registered", loop->name);
-	return true;
-}
-
-/* Reads and hashes what it claims; waits for its own reads only, and ends when there is nothing
- * left to claim or any worker failed. */
-static void *worker_main(void *arg)
-{
-	struct worker *worker = arg;
-	struct run *run = worker->run;
-	struct bmap_error err;
-	bool whole = true;
-
-	if (bmap_stop_requested(run->loop->stop)) {
-		bmap_error_set(&err, BMAP_ERR_INTERRUPTED, "%s: stopped before it was read",
-			       run->loop->name);
-		run_fail(run, &err);
-	} else if (worker_open(worker, &err))
-		whole = worker_loop(worker);
-	else
-		run_fail(run, &err);
-	for (unsigned i = 0; i < run->lanes; i++)
-		hasher_free(worker->lanes[i].hasher);
-	if (whole)
-		engine_free(worker->engine);
-	pthread_mutex_lock(&run->lock);
-	run->lost |= !whole;
-	run->working--;
-	pthread_cond_signal(&run->moved);
-	pthread_mutex_unlock(&run->lock);
-	return NULL;
 }

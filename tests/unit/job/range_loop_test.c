@@ -364,7 +364,7 @@ static void a_read_error_ends_it_with_the_offset(void **state)
 
 	for (uint64_t at = 1; at <= 5; at++) {
 		struct range_loop loop = loop_of(f);
-		struct faulty_plan plan = { .fail_at = at, .errnum = EIO };
+		struct faulty_plan plan = { .fail_at = at, .fail_all_after = true, .errnum = EIO };
 		struct engine_factory factory = { .open = faulty_open, .arg = &plan };
 		struct bmap_error err = { 0 };
 
@@ -377,6 +377,47 @@ static void a_read_error_ends_it_with_the_offset(void **state)
 		assert_non_null(strstr(err.text, "disk.img: cannot read"));
 		assert_int_equal(f->wrong, 0);
 	}
+}
+
+/* A bad sector: all requests that touch it fail. */
+static void fail_at_sector(void *arg, uint64_t number, struct io_request *req)
+{
+	uint64_t bad = *(const uint64_t *)arg;
+
+	(void)number;
+	if (req->offset_bytes <= bad && bad < req->offset_bytes + req->len_bytes)
+		req->result = -EIO;
+}
+
+static void an_unreadable_sector_counts_only_where_it_is_mapped(void **state)
+{
+	struct fixture *f = *state;
+	unsigned gaps = 0, mapped = 0;
+
+	for (size_t i = 5; i < f->map.range_count - 1 && gaps + mapped < 40; i += 17) {
+		uint64_t begin = bmap_range_begin(&f->map, i), bad;
+		struct faulty_plan plan = { .hook = fail_at_sector, .arg = &bad };
+		struct engine_factory factory = { .open = faulty_open, .arg = &plan };
+		struct range_loop loop = loop_of(f);
+		struct bmap_error err = { 0 };
+
+		loop.engines = &factory;
+		if (i % 2)
+			drop_cache(f);
+		bad = bmap_range_end(&f->map, i); /* the block behind it is not mapped */
+		expect_all(f, &loop);
+		gaps++;
+		bad = begin + 100;
+		loop = loop_of(f);
+		loop.engines = &factory;
+		assert_false(range_loop_run(&loop, NULL, &err));
+		assert_int_equal(err.errnum, EIO);
+		assert_true(err.offset_bytes <= bad);
+		assert_true(err.offset_bytes >= begin ||
+			    f->ranges[i].last_block - f->ranges[i].first_block > 1);
+		mapped++;
+	}
+	assert_true(gaps > 5 && mapped > 5);
 }
 
 static void engines_that_cannot_be_opened_are_an_error(void **state)
@@ -486,6 +527,7 @@ int main(void)
 		cmocka_unit_test(a_device_is_read_directly),
 		cmocka_unit_test(a_file_system_that_refuses_direct_reads_is_read_through_the_cache),
 		cmocka_unit_test(a_read_error_ends_it_with_the_offset),
+		cmocka_unit_test(an_unreadable_sector_counts_only_where_it_is_mapped),
 		cmocka_unit_test(engines_that_cannot_be_opened_are_an_error),
 		cmocka_unit_test(a_file_that_got_shorter_is_an_error),
 		cmocka_unit_test(a_stop_ends_it_in_the_middle),
