@@ -44,6 +44,7 @@ struct bmap_flash_options {
 	const char *bmap; /* path; NULL: discovered beside the image, unless no_bmap */
 	const char *const *targets; /* paths; borrowed for the call, as are all strings */
 	size_t target_count;
+	const char *member; /* of an archive: full name or base name; NULL: first regular file */
 	bool no_bmap; /* write every byte of the image */
 	bool no_verify; /* do not check range checksums */
 	bool removable_only; /* refuse targets that are not removable block devices */

@@ -24,6 +24,7 @@ struct bmap_verify_options {
 	size_t struct_size;
 	const char *input; /* path of an image or device; "-": standard input */
 	const char *bmap; /* NULL: discovered beside input */
+	const char *member; /* of an archive: full name or base name; NULL: first regular file */
 	uint64_t memory_bytes;
 	unsigned queue_depth;
 	unsigned workers;

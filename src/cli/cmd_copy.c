@@ -16,6 +16,7 @@ struct copy_args {
 	struct common_args common;
 	const char *image, *dest;
 	const char *bmap;
+	const char *member;
 	bool no_bmap, no_verify, removable_only, allow_dev_files;
 	const char *bmap_sig, *keyring, *fingerprint;
 	bool no_sig_verify;
@@ -44,6 +45,9 @@ static const struct option_def option_rows[] = {
 	  .help = "keys that may sign the bmap (refused: this build cannot check it)" },
 	{ OPTION_TEXT, "fingerprint", .value_name = "HEX", PLACE(fingerprint),
 	  .help = "key that must have signed the bmap (refused: this build cannot check it)" },
+
+	{ OPTION_GROUP, .help = "the image" },
+	MEMBER_OPTION(struct copy_args),
 
 	{ OPTION_GROUP, .help = "the destination" },
 	{ OPTION_FLAG, "removable-device", PLACE(removable_only),
@@ -284,6 +288,7 @@ static int run_copy(struct run *run, const void *opaque)
 	}
 	options.image = a->image;
 	options.bmap = a->bmap;
+	options.member = a->member;
 	options.targets = &a->dest;
 	options.target_count = 1;
 	options.no_bmap = a->no_bmap;

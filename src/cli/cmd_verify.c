@@ -11,6 +11,7 @@ struct verify_args {
 	struct common_args common;
 	const char *input;
 	const char *bmap;
+	const char *member;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers;
 };
@@ -20,6 +21,9 @@ static const struct option_def option_rows[] = {
 	{ OPTION_TEXT, "bmap", .value_name = "FILE", .place = offsetof(struct verify_args, bmap),
 	  .help = "the bmap, plain or compressed (default: looked for beside the image, as copy "
 		  "does)" },
+
+	{ OPTION_GROUP, .help = "the image" },
+	MEMBER_OPTION(struct verify_args),
 
 	{ OPTION_GROUP, .help = "resources" },
 	MEMORY_OPTION(struct verify_args),
@@ -124,6 +128,7 @@ static int run_verify(struct run *run, const void *opaque)
 	progress_init(&vp.progress, &run->out, "verified");
 	options.input = a->input;
 	options.bmap = a->bmap;
+	options.member = a->member;
 	options.memory_bytes = a->memory_bytes;
 	options.queue_depth = a->queue_depth;
 	options.workers = a->workers;

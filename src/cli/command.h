@@ -66,6 +66,15 @@ int report_failure(struct run *run, const struct bmap_error *err);
 					   .place = offsetof(type, common.debug)                   \
 	}
 
+#define MEMBER_OPTION(type)                                                                        \
+	{                                                                                          \
+		OPTION_TEXT, "member", .added = true, .value_name = "NAME",                        \
+				       .help = "the file to take out of a tar or zip archive, by " \
+					       "its full name or base name (default: its first "   \
+					       "regular file)",                                    \
+				       .place = offsetof(type, member)                             \
+	}
+
 #define MEMORY_OPTION(type)                                                                        \
 	{                                                                                          \
 		OPTION_SIZE, "memory", .added = true, .value_name = "SIZE",                        \

@@ -318,4 +318,4 @@ void gzip_close(struct decoder *d)
 	free(g);
 }
 
-const char *const gzip_suffixes[] = { ".gz", ".gzip", NULL };
+const char *const gzip_suffixes[] = { ".gz", ".gzip", ".tgz", NULL };

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "decode/archive.h"
 #include "decode/decoder_internal.h"
 #include "decode/gzip_internal.h"
 #include "decode/gzip_provider.h"
@@ -18,12 +19,7 @@
 
 /* No two of these share a magic, but for zstd's skippable frames, which lz4 has too. */
 const struct decoder_ops *const decoder_table[] = {
-	&zstd_decoder,
-	&GZIP_DECODER,
-	&xz_decoder,
-	&zip_decoder,
-	&tar_decoder,
-	NULL,
+	&zstd_decoder, &GZIP_DECODER, &xz_decoder, &zip_decoder, &tar_decoder, NULL,
 };
 
 const char *gzip_provider_name(void)
@@ -34,6 +30,16 @@ const char *gzip_provider_name(void)
 const struct inflate_ops *inflate_provider(void)
 {
 	return &INFLATE_OPS;
+}
+
+bool decoder_is_archive(const struct decoder_ops *ops)
+{
+	return ops == &tar_decoder || ops == &zip_decoder;
+}
+
+const struct decoder_ops *archive_in_streams(void)
+{
+	return &tar_decoder;
 }
 
 const struct decoder_ops *decoder_detect(const uint8_t *head, size_t len)

@@ -249,7 +249,7 @@ static bool xz_plan(const uint8_t *head, size_t len, struct decoder_plan *plan,
 	return true;
 }
 
-static const char *const xz_suffixes[] = { ".xz", NULL };
+static const char *const xz_suffixes[] = { ".xz", ".txz", NULL };
 
 const struct decoder_ops xz_decoder = {
 	.name = "xz",

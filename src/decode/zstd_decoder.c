@@ -295,7 +295,7 @@ static struct decoder *zstd_open(const struct decoder_limits *limits, struct bma
 	return &z->base;
 }
 
-static const char *const zstd_suffixes[] = { ".zst", ".zstd", NULL };
+static const char *const zstd_suffixes[] = { ".zst", ".zstd", ".tzst", NULL };
 
 const struct decoder_ops zstd_decoder = {
 	.name = "zstd",

@@ -50,6 +50,7 @@ static bool open_stream(struct flash *flash, struct bmap_error *err)
 	const struct image_stream_options stream_options = {
 		.image = options->image,
 		.bmap = options->bmap,
+		.member = options->member,
 		.no_bmap = options->no_bmap,
 		.no_verify = options->no_verify,
 		.memory_bytes = options->memory_bytes,

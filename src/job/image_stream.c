@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "base/units.h"
 #include "job/job_internal.h"
+#include "job/stream_format.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,6 +16,8 @@
 
 /* bench/: smaller rings stall the stages, larger ones leave the processor's caches. */
 #define LEAST_RING_BYTES (16u * MIB)
+/* Between decompression and archive, whose bytes are handed on at once. */
+#define LEAST_ARCHIVE_RING_BYTES (4u * MIB)
 /* Beside a window: what is in flight, and what the stages lag behind each other. */
 #define WINDOW_SLACK_BYTES (8u * MIB)
 #define DEFAULT_MEMORY_BYTES (256u * (uint64_t)MIB)
@@ -99,22 +102,18 @@ static bool refuse_bmap_as_image(const struct image_stream *stream, struct bmap_
 static bool detect_format(struct image_stream *stream, struct bmap_error *err)
 {
 	struct source *source = stream->source;
-	const struct decoder_ops *by_name = decoder_for_name(source->name);
+	struct stream_format found;
 
 	if (!source->head_len)
 		return bmap_error_data(err, 0, "%s: is empty: there is no image in it",
 				       source->name);
-	stream->format = decoder_detect(source->head, source->head_len);
-	if (by_name && by_name != stream->format &&
-	    (!stream->format || strcmp(by_name->name, stream->format->name)))
-		log_info(stream->options.log,
-			 "%s: the name says %s, but the content is %s: going by "
-			 "the content",
-			 source->name, by_name->name,
-			 stream->format ? stream->format->name : "not compressed");
-	if (!stream->format)
-		return refuse_bmap_as_image(stream, err);
-	return stream->format->plan(source->head, source->head_len, &stream->decoder_plan, err);
+	if (!stream_format_detect(&found, source, stream->options.member,
+				  stream->options.memory_bytes, stream->options.log, err))
+		return false;
+	stream->format = found.format;
+	stream->archive = found.archive;
+	stream->decoder_plan = found.plan;
+	return stream->format || refuse_bmap_as_image(stream, err);
 }
 
 /* A raw image must be as long as its map says; of a device that holds one, only at least. */
@@ -147,7 +146,15 @@ static void make_plan(struct image_stream *stream)
 	stream->verifies = stream->map && stream->map->digests && !stream->options.no_verify;
 }
 
-/* Chooses ring and workers so that all fits the memory limit. */
+/* The image ring, where another one lies between decompression and archive. */
+static size_t archive_output_bytes(uint64_t memory)
+{
+	uint64_t bytes = min_u64(LEAST_RING_BYTES, align_down(memory / 4, RING_ALIGN_BYTES));
+
+	return (size_t)max_u64(bytes, 2 * RING_ALIGN_BYTES);
+}
+
+/* Chooses rings and workers so that all fits the memory limit. */
 static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 {
 	uint64_t memory = stream->options.memory_bytes, window = stream->decoder_plan.history_bytes;
@@ -157,14 +164,19 @@ static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 	unsigned workers = unit ? asked : 1;
 	char text[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
 
-	if (window > memory || window + WINDOW_SLACK_BYTES + FIXED_BYTES > memory)
+	if (stream->archive) { /* what is sized here is the ring in front of it, then */
+		stream->ring_bytes = archive_output_bytes(memory);
+		rest += stream->ring_bytes;
+		ring = LEAST_ARCHIVE_RING_BYTES;
+	}
+	if (window > memory || window + WINDOW_SLACK_BYTES + rest > memory)
 		return bmap_error_set(
 			err, BMAP_ERR_MEMORY,
 			"%s: the %s stream needs a window of %s, more than the memory "
 			"limit of %s allows: raise it with --memory %" PRIu64 "M",
 			stream->source->name, stream->format->name, size_text(window, text),
 			size_text(memory, limit),
-			div_round_up(window + WINDOW_SLACK_BYTES + FIXED_BYTES, MIB));
+			div_round_up(window + WINDOW_SLACK_BYTES + rest, MIB));
 	ring = max_u64(ring, window + WINDOW_SLACK_BYTES);
 	/* A unit's place in the ring, one more so that a worker need not wait for the slowest
 	 * consumer, and the worker's copy of its compressed bytes. */
@@ -183,7 +195,7 @@ static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 		ring = max_u64(align_down(memory - min_u64(memory, rest), RING_ALIGN_BYTES),
 			       2 * RING_ALIGN_BYTES);
 	stream->workers = workers;
-	stream->ring_bytes = (size_t)ring;
+	*(stream->archive ? &stream->archive_ring_bytes : &stream->ring_bytes) = (size_t)ring;
 	return true;
 }
 
@@ -241,16 +253,20 @@ static bool start_hash(struct image_stream *stream, size_t consumers, unsigned t
 static bool start_decode(struct image_stream *stream, struct bmap_error *err)
 {
 	uint64_t memory = stream->options.memory_bytes;
+	uint64_t rings = stream->ring_bytes + stream->archive_ring_bytes;
 	const struct decode_stage_config config = {
 		.source = stream->source,
 		.format = stream->format,
 		.decoder_plan = stream->decoder_plan,
+		.archive = stream->archive,
+		.archive_ring_bytes = stream->archive_ring_bytes,
+		.member = stream->options.member,
 		.ring = stream->ring,
 		.segments = stream->segments,
 		.plan = &stream->plan,
 		.job = stream->job,
 		.workers = stream->workers,
-		.memory_bytes = max_u64(memory - min_u64(memory, stream->ring_bytes), FIXED_BYTES),
+		.memory_bytes = max_u64(memory - min_u64(memory, rings), FIXED_BYTES),
 		/* Where checksums cover every byte that is used, they judge; the container's own
 		 * are for what they do not cover. */
 		.check_content = !stream->verifies || stream->map->has_digest,

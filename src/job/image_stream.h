@@ -12,6 +12,7 @@
 
 struct image_stream_options {
 	const char *image, *bmap; /* bmap NULL: discovered, unless no_bmap */
+	const char *member; /* of an archive, NULL: its first regular file */
 	bool no_bmap, no_verify;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers;
@@ -25,12 +26,13 @@ struct image_stream {
 	char *bmap_path; /* the one in use, NULL with no_bmap */
 	struct source *source;
 	const struct decoder_ops *format; /* NULL: raw */
+	const struct decoder_ops *archive; /* inside format, NULL: none */
 	struct decoder_plan decoder_plan;
 	struct image_plan plan;
 	uint64_t mapped_bytes; /* SIZE_UNKNOWN: no map, and the source does not tell */
 	bool verifies; /* there are checksums to be checked */
 	unsigned workers;
-	size_t ring_bytes;
+	size_t ring_bytes, archive_ring_bytes;
 	/* Once started: */
 	struct job_state *job;
 	struct bmap_stop *stop; /* the job's own: ends waiting reads on failure, too */

@@ -30,6 +30,7 @@ struct input {
 	uint64_t size_bytes;
 };
 
+static bool refuse_member(const struct bmap_verify_options *options, struct bmap_error *err);
 static bool load_map(struct bmap_map **map, const struct bmap_verify_options *options,
 		     struct bmap_error *err);
 static bool input_open(struct input *input, const char *path, struct bmap_error *err);
@@ -52,12 +53,22 @@ bool bmap_verify(const struct bmap_verify_options *options, struct bmap_verify_r
 		return false;
 	if (input.fd < 0)
 		return verify_stream(options, result, err);
-	good = load_map(&map, options, err) && check_size(&input, options->input, map, err) &&
+	good = refuse_member(options, err) && load_map(&map, options, err) &&
+	       check_size(&input, options->input, map, err) &&
 	       verify_ranges(options, &input, map, result, err);
 	bmap_map_free(map);
 	close(input.fd);
 	result->elapsed_ns = clock_now_ns() - began;
 	return good;
+}
+
+static bool refuse_member(const struct bmap_verify_options *options, struct bmap_error *err)
+{
+	return !options->member ||
+	       bmap_error_set(err, BMAP_ERR_USAGE,
+			      "%s: is no archive: there is no file in it that --member could "
+			      "choose",
+			      options->input);
 }
 
 static bool load_map(struct bmap_map **map, const struct bmap_verify_options *options,

@@ -49,6 +49,7 @@ bool verify_stream(const struct bmap_verify_options *options, struct bmap_verify
 	const struct image_stream_options stream_options = {
 		.image = options->input,
 		.bmap = options->bmap,
+		.member = options->member,
 		.memory_bytes = options->memory_bytes,
 		.queue_depth = options->queue_depth,
 		.workers = options->workers,

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "pipeline/decode_stage.h"
+#include "pipeline/archive_stage.h"
 #include "pipeline/decode_stage_internal.h"
 
 struct decode_stage *decode_stage_start(const struct decode_stage_config *config,
 					struct bmap_error *err)
 {
+	if (config->archive)
+		return archive_stage_start(config, err);
 	if (config->format)
 		return unit_stage_start(config, err);
 	if (config->source->seekable)
@@ -45,11 +48,15 @@ void decode_stage_finish(struct decode_stage *stage)
 void decode_stage_stop(struct decode_stage *stage)
 {
 	stage->kind->stop(stage);
+	if (stage->inner)
+		inner_stage_stop(stage->inner);
 }
 
 void decode_stage_join(struct decode_stage *stage)
 {
 	stage->kind->join(stage);
+	if (stage->inner)
+		inner_stage_join(stage->inner);
 }
 
 bool decode_stage_ended(struct decode_stage *stage)
@@ -64,11 +71,16 @@ uint64_t decode_stage_image_bytes(const struct decode_stage *stage)
 
 uint64_t decode_stage_source_bytes(const struct decode_stage *stage)
 {
-	return stage->kind->source_bytes(stage);
+	return stage->inner ? inner_stage_source_bytes(stage->inner)
+			    : stage->kind->source_bytes(stage);
 }
 
 void decode_stage_free(struct decode_stage *stage)
 {
+	struct inner_stage *inner = stage ? stage->inner : NULL;
+
 	if (stage)
 		stage->kind->free(stage);
+	if (inner) /* the outer stage's reader is on its ring */
+		inner_stage_free(inner);
 }

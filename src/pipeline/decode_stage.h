@@ -8,6 +8,7 @@
  *                mapped bytes are passed by without decoding.
  *   raw stream   one thread reads the source straight into the ring (pipes).
  *   raw extents  one thread reads mapped extents at queue depth through an io engine.
+ * An archive inside a compressed stream is two of the first kind in a row (archive_stage.c).
  * Checked here: the container to its end, image bytes against plan->image_size_bytes (more or
  * fewer is an error; an image that goes on behind it ends at once).
  * Threads: started and joined by the job's thread; ends by itself, by ring_stop() on the image
@@ -28,6 +29,10 @@ struct decode_stage_config {
 	struct source *source; /* borrowed; used by the stage's threads until joined */
 	const struct decoder_ops *format; /* NULL: raw */
 	struct decoder_plan decoder_plan; /* of the source's head; zeroed for raw */
+	const struct decoder_ops *archive; /* of the bytes that format gives, NULL: the image */
+	size_t archive_ring_bytes; /* the ring between the two, beside memory_bytes */
+	const char *member; /* of the archive, decoder_limits; borrowed */
+	struct ring *input; /* read instead of the source, as consumer 0; NULL: the source */
 	struct ring *ring;
 	struct segments *segments;
 	const struct image_plan *plan;

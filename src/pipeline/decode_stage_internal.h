@@ -23,6 +23,7 @@ struct decode_stage {
 	atomic_bool ended; /* set once, after image_bytes */
 	uint64_t image_bytes;
 	bool begun; /* as output: the job heard of the first bytes */
+	struct inner_stage *inner; /* constant once started: what fills config.input; or NULL */
 };
 
 struct decode_stage *unit_stage_start(const struct decode_stage_config *config,

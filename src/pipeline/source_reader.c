@@ -2,7 +2,6 @@
 #include "pipeline/source_reader.h"
 #include "base/checked.h"
 #include "base/threads.h"
-#include "pipeline/ring.h"
 
 #include <stdlib.h>
 
@@ -12,7 +11,8 @@
 struct source_reader {
 	struct source *source; /* the reader thread's */
 	struct job_state *job; /* constant, as is ring */
-	struct ring *ring;
+	struct ring *ring; /* the reader's own, unless it is borrowed */
+	bool borrowed;
 	uint64_t consumed; /* whoever may peek */
 	pthread_t thread;
 	bool started;
@@ -66,6 +66,19 @@ struct source_reader *source_reader_start(struct source *source, size_t ahead_by
 	return reader;
 }
 
+struct source_reader *source_reader_over(struct ring *ring, struct bmap_error *err)
+{
+	struct source_reader *reader = calloc(1, sizeof(*reader));
+
+	if (!reader) {
+		bmap_error_memory(err, "source reader");
+		return NULL;
+	}
+	reader->ring = ring;
+	reader->borrowed = true;
+	return reader;
+}
+
 bool source_reader_peek(struct source_reader *reader, size_t want, struct in_span *span)
 {
 	uint64_t decoded;
@@ -108,6 +121,7 @@ void source_reader_free(struct source_reader *reader)
 		ring_stop(reader->ring);
 		pthread_join(reader->thread, NULL);
 	}
-	ring_free(reader->ring);
+	if (!reader->borrowed)
+		ring_free(reader->ring);
 	free(reader);
 }

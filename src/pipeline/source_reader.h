@@ -8,6 +8,7 @@
 
 #include "decode/decoder.h"
 #include "pipeline/job_state.h"
+#include "pipeline/ring.h"
 #include "source/source.h"
 
 struct source_reader;
@@ -16,6 +17,9 @@ struct source_reader;
 /* ahead_bytes: a multiple of RING_ALIGN_BYTES. */
 struct source_reader *source_reader_start(struct source *source, size_t ahead_bytes,
 					  struct job_state *job, struct bmap_error *err);
+/* The same over bytes that another stage decodes: its ring, as consumer 0. It has no thread, and
+ * stopping it stops that ring. */
+struct source_reader *source_reader_over(struct ring *ring, struct bmap_error *err);
 /* Waits until there are at least want bytes (0 is 1; at most ahead_bytes less the slack), or the
  * source ended.
  * Shows all that is there. False: stopped or failed (the job knows). */

@@ -357,7 +357,8 @@ static size_t ahead_bytes(const struct decode_stage_config *config)
 static bool open_decoders(struct unit_stage *units, struct bmap_error *err)
 {
 	const struct decode_stage_config *config = &units->stage.config;
-	size_t ring = ring_size(config->ring), ahead = ahead_bytes(config);
+	size_t ring = ring_size(config->ring);
+	size_t ahead = config->input ? ring_size(config->input) : ahead_bytes(config);
 
 	units->limits = (struct decoder_limits){
 		.name = config->source->name,
@@ -367,6 +368,7 @@ static bool open_decoders(struct unit_stage *units, struct bmap_error *err)
 		.input_max_bytes = ahead - SOURCE_READER_SLACK_BYTES,
 		.memory_bytes = config->memory_bytes,
 		.check_content = config->check_content,
+		.member = config->member,
 	};
 	units->splitter = config->format->open(&units->limits, err);
 	if (!units->splitter)
@@ -376,7 +378,9 @@ static bool open_decoders(struct unit_stage *units, struct bmap_error *err)
 		if (!units->workers[i].decoder)
 			return false;
 	}
-	units->reader = source_reader_start(config->source, ahead, config->job, err);
+	units->reader = config->input
+				? source_reader_over(config->input, err)
+				: source_reader_start(config->source, ahead, config->job, err);
 	return units->reader;
 }
 

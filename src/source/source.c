@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "source/source_internal.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 static bool open_stdin(int *out, struct stat *st, bool *from_start, struct bmap_error *err);
 static bool open_path(int *out, const char *path, struct stat *st, struct bmap_error *err);
 static bool read_head(struct source *source, struct bmap_error *err);
+static bool fill_head(struct source *source, size_t len, struct bmap_error *err);
 
 struct source *source_open(const char *path, const struct bmap_stop *stop, struct bmap_error *err)
 {
@@ -42,12 +44,38 @@ struct source *source_open(const char *path, const struct bmap_stop *stop, struc
 	return source;
 }
 
+bool source_grow_head(struct source *source, size_t len, struct bmap_error *err)
+{
+	uint8_t *grown;
+
+	assert(!source->head_used);
+	if (len <= source->head_len)
+		return true;
+	grown = realloc(source->head, len);
+	if (!grown)
+		return bmap_error_memory(err, source->name);
+	source->head = grown;
+	return fill_head(source, len, err);
+}
+
+/* Megabytes that nobody needs any more. */
+static void drop_grown_head(struct source *source)
+{
+	if (source->head_len <= SOURCE_HEAD_BYTES)
+		return;
+	free(source->head);
+	source->head = NULL;
+	source->head_len = source->head_used = 0;
+}
+
 ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_error *err)
 {
 	size_t left = source->head_len - source->head_used;
 
-	if (!left)
+	if (!left) {
+		drop_grown_head(source);
 		return source->ops->read(source, data, len, err);
+	}
 	if (len > left)
 		len = left;
 	memcpy(data, source->head + source->head_used, len);
@@ -154,9 +182,14 @@ static bool read_head(struct source *source, struct bmap_error *err)
 	source->head = malloc(SOURCE_HEAD_BYTES);
 	if (!source->head)
 		return bmap_error_memory(err, source->name);
-	while (source->head_len < SOURCE_HEAD_BYTES) {
+	return fill_head(source, SOURCE_HEAD_BYTES, err);
+}
+
+static bool fill_head(struct source *source, size_t len, struct bmap_error *err)
+{
+	while (source->head_len < len) {
 		ssize_t n = source->ops->read(source, source->head + source->head_len,
-					      SOURCE_HEAD_BYTES - source->head_len, err);
+					      len - source->head_len, err);
 
 		if (n < 0)
 			return false;

@@ -38,7 +38,8 @@ struct source {
 	const struct bmap_stop
 		*stop; /* borrowed, may be NULL; a job puts its own here before it hands
 			  the source to another thread, to end reads when it fails */
-	/* First bytes, read when it was opened and given again by source_read(). */
+	/* First bytes, read when it was opened and given again by source_read(); one that has grown
+	 * is freed then. */
 	uint8_t *head;
 	size_t head_len, head_used;
 };
@@ -46,6 +47,8 @@ struct source {
 /* path: a file, block device, fifo, or "-". The first bytes (up to SOURCE_HEAD_BYTES, fewer only
  * at the end) are read before it returns: format detection looks at source->head. */
 struct source *source_open(const char *path, const struct bmap_stop *stop, struct bmap_error *err);
+/* Reads on until the head has len bytes, fewer only at the end. Before the first source_read(). */
+bool source_grow_head(struct source *source, size_t len, struct bmap_error *err);
 /* As ops->read, the head first. */
 ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_error *err);
 /* False without an error (code NONE) if the source cannot seek. */
