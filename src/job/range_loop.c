@@ -178,25 +178,35 @@ static void choose_descriptor(struct run *run)
 	atomic_store(&run->direct, run->direct_fd >= 0);
 }
 
-/* Is most of what is to be read in the page cache? Asks for single bytes, spread over the ranges,
- * that must not wait for a disk: preadv2(2). False where that cannot be asked. */
+/* Is the byte in the page cache? Must not wait for a disk: preadv2(2). */
+static bool is_byte_cached(int fd, uint64_t offset)
+{
+	uint8_t byte;
+	struct iovec v = { .iov_base = &byte, .iov_len = 1 };
+
+	return preadv2(fd, &v, 1, (off_t)offset, RWF_NOWAIT) == 1;
+}
+
+/* Is most of what is to be read in the page cache? Asks for one byte in each of PROBES equal parts
+ * of the ranges. Another one each time: where a probe misses, the kernel reads ahead, so that the
+ * same would hit when it is asked again. False where that cannot be asked. */
 static bool is_cached(int fd, const struct read_share *share)
 {
-	uint64_t passed = 0;
+	uint64_t part = share->total_bytes / PROBES, passed = 0, random = clock_now_ns(), at;
 	unsigned asked = 0, cached = 0;
 
+	at = part ? random % part : 0;
 	for (size_t i = 0; i < share->map->range_count && asked < PROBES; i++) {
 		uint64_t begin = bmap_range_begin(share->map, i);
-		uint64_t len = bmap_range_end(share->map, i) - begin, at;
+		uint64_t len = bmap_range_end(share->map, i) - begin;
 
-		while (asked < PROBES &&
-		       (at = share->total_bytes / PROBES * asked) < passed + len) {
-			uint8_t byte;
-			struct iovec v = { .iov_base = &byte, .iov_len = 1 };
-			off_t offset = (off_t)(begin + (at > passed ? at - passed : 0));
-
-			cached += preadv2(fd, &v, 1, offset, RWF_NOWAIT) == 1;
+		while (asked < PROBES && at < passed + len) {
+			cached += is_byte_cached(fd, begin + (at - passed));
 			asked++;
+			/* Knuth's multiplier; what matters is only that it is another one. */
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			at = part * asked + (part ? (random >> 32) % part : 0);
+			at = max_u64(at, passed);
 		}
 		passed += len;
 	}
