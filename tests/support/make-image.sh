@@ -34,8 +34,8 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # Files in a fixed order until there are enough: no more than 64 MiB each, so that it is a mixture.
-# A file that this user may not read is left out.
-(cd "$from" && find . -xdev -type f -readable -size -131072 -printf '%s %p\n' 2>/dev/null) |
+# What this user may not read is left out.
+(cd "$from" && { find . -xdev -type f -readable -size -131072 -printf '%s %p\n' 2>/dev/null || true; }) |
 	sort -k2 | awk -v limit=$((files_mib * 1024 * 1024)) '
 	sum < limit && !/\\/ { sum += int(($1 + 4095) / 4096) * 4096
 		print substr($0, index($0, " ") + 1) }' >"$stage.list"
@@ -45,7 +45,7 @@ trap 'rm -rf "$stage" "$stage.list"' EXIT
 (cd "$from" && tr '\n' '\0' <"$stage.list" |
 	xargs -0 cp --parents -l -t "$stage" 2>/dev/null) ||
 	(cd "$from" && tr '\n' '\0' <"$stage.list" |
-		xargs -0 cp --parents --preserve=mode,timestamps -f -t "$stage")
+		xargs -0 cp --parents -f -t "$stage")
 
 rm -f "$image"
 truncate -s "${size_mib}M" "$image"
