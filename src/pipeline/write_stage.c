@@ -359,7 +359,8 @@ static void reap(struct write_stage *stage)
 
 		lane_completed(req->lane, req);
 	}
-	/* Only by all that has completed: after this process was stopped for long, more may wait. */
+	/* Only by all that has completed: after this process was stopped for long, more may wait.
+	 */
 	for (size_t i = 0; n < REAP_MAX && i < stage->config.target_count; i++)
 		judge_lane(&stage->lanes[i]);
 }
