@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMIT_BYTES 4096u
 #define JOIN_GAP_BYTES 8192u
@@ -128,6 +129,15 @@ UNWATCHED struct target *bed_add(struct write_bed *bed, enum target_kind kind, s
 
 /* --- the producer --- */
 
+static enum ring_mapping mapping(void)
+{
+#ifdef __SANITIZE_THREAD__
+	return RING_SINGLE;
+#else
+	return RING_DOUBLE;
+#endif
+}
+
 static bool produce_span(struct write_bed *bed, uint64_t *position, uint64_t offset, uint64_t len)
 {
 	uint64_t seed = bed->seed;
@@ -135,7 +145,10 @@ static bool produce_span(struct write_bed *bed, uint64_t *position, uint64_t off
 	while (len) {
 		uint64_t n = min_u64(len, 1 + model_random(&seed, 200000));
 
-		n = min_u64(n, ring_size(bed->ring) - *position % ring_size(bed->ring));
+		if (bed->chunk_bytes)
+			n = min_u64(len, bed->chunk_bytes);
+		if (mapping() == RING_SINGLE)
+			n = min_u64(n, ring_size(bed->ring) - *position % ring_size(bed->ring));
 		if (!ring_wait_room(bed->ring, *position + n))
 			return false;
 		memcpy(ring_at(bed->ring, *position), bed->image + offset, n);
@@ -239,15 +252,6 @@ static void count_warnings(void *user, enum bmap_log_level level, const char *te
 		bed->warnings++;
 }
 
-static enum ring_mapping mapping(void)
-{
-#ifdef __SANITIZE_THREAD__
-	return RING_SINGLE;
-#else
-	return RING_DOUBLE;
-#endif
-}
-
 /* All that comes before the verdict was done. */
 static bool all_written(const struct write_bed *bed, struct write_stage *stage)
 {
@@ -281,6 +285,7 @@ static void wait_until_ended(struct write_bed *bed, struct write_stage *stage,
 			stopped = true;
 		}
 		if (bed->never_commit && !stopped && all_written(bed, stage)) {
+			usleep(20000); /* for a lane that would not wait */
 			write_stage_stop(stage, &why);
 			stopped = true;
 		}
@@ -343,7 +348,7 @@ void bed_run(struct write_bed *bed)
 	set_up(bed);
 	/* The producer may run before the stage does. */
 	assert_int_equal(pthread_create(&producer, NULL, produce, bed), 0);
-	stage = start(bed, job, &factory, NULL);
+	stage = bed->stage = start(bed, job, &factory, NULL);
 	assert_non_null(stage);
 	assert_int_equal(pthread_create(&consumer, NULL, consume, bed), 0);
 	wait_until_ended(bed, stage, job);
@@ -434,6 +439,16 @@ UNWATCHED static void check_completed(void *arg, struct model_device *device,
 		}
 }
 
+/* Only memory of the first mapping is registered with the kernel. */
+static void expect_inside_ring(const struct write_bed *bed, const struct io_request *req)
+{
+	const uint8_t *base = ring_base(bed->ring);
+	size_t size = ring_size(bed->ring);
+
+	if (req->data >= base && req->data < base + size)
+		assert_true(req->data + req->len_bytes <= base + size);
+}
+
 UNWATCHED static void check_queued(void *arg, struct model_device *device,
 				   const struct io_request *req)
 {
@@ -441,6 +456,14 @@ UNWATCHED static void check_queued(void *arg, struct model_device *device,
 	uint64_t end = min_u64(HEAD_BYTES, bed->image_size);
 	const struct target *target = &bed->targets[number(bed, device)];
 
+	if (bed->stop_at_commit && device == bed->model.device && device->flushes >= 2 &&
+	    req->op == IO_WRITE && req->offset_bytes == 0) {
+		struct bmap_error why;
+
+		bmap_error_set(&why, BMAP_ERR_INTERRUPTED, "too late");
+		write_stage_stop(bed->stage, &why);
+	}
+	expect_inside_ring(bed, req);
 	if (target->queue_tags < 4)
 		assert_int_equal(req->flags, IO_ASYNC);
 	if (req->op != IO_WRITE || req->offset_bytes < HEAD_BYTES ||

@@ -30,9 +30,11 @@ struct write_bed {
 	size_t ring_bytes; /* default 2 MiB */
 	bool packed; /* holes are left out of the ring */
 	uint64_t start_position;
+	size_t chunk_bytes; /* room that the producer asks for at once, 0: random, up to 200,000 */
 	unsigned queue_depth, warn_seconds, give_up_seconds;
 	bool never_commit; /* the source turned out bad: stopped instead */
 	uint64_t stop_after_us; /* stopped so long after the start, 0: not */
+	bool stop_at_commit; /* stopped as soon as the commit block of device 0 is on its way */
 	enum bmap_error_code stop_code;
 	/* Results: */
 	struct lane_status status[MODEL_MAX];
@@ -43,6 +45,7 @@ struct write_bed {
 	uint8_t *image, *mapped; /* mapped: a byte each, 1 if it is */
 	uint64_t mapped_bytes, first_mapped;
 	bool body_begun[MODEL_MAX]; /* a byte behind the head was written */
+	struct write_stage *stage;
 	struct ring *ring;
 	struct segments *segments;
 	struct image_plan plan;

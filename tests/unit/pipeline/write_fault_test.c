@@ -199,6 +199,20 @@ static void a_stop_at_any_moment_leaves_no_head_that_looks_whole(void **state)
 	print_message("%u stopped, %u done\n", stopped, done);
 }
 
+static void a_stop_after_the_commit_block_went_out_is_too_late(void **state)
+{
+	struct write_bed bed;
+
+	(void)state;
+	bed_init(&bed, 1, 3 * MIB);
+	bed.stop_at_commit = true;
+	bed_add(&bed, TARGET_BLOCK_DEVICE, 512);
+	bed.model.device[0].delay_ms = 5;
+	bed_run(&bed);
+	bed_expect_done(&bed, 0);
+	bed_free(&bed);
+}
+
 static void a_source_that_turns_out_bad_leaves_the_head_zeroed(void **state)
 {
 	struct write_bed bed;
@@ -239,6 +253,7 @@ int main(void)
 		cmocka_unit_test(a_late_target_is_warned_about_and_completes),
 		cmocka_unit_test(a_stop_does_not_wait_for_a_target_for_ever),
 		cmocka_unit_test(a_stop_at_any_moment_leaves_no_head_that_looks_whole),
+		cmocka_unit_test(a_stop_after_the_commit_block_went_out_is_too_late),
 		cmocka_unit_test(a_source_that_turns_out_bad_leaves_the_head_zeroed),
 		cmocka_unit_test(an_engine_that_breaks_ends_every_target),
 	};

@@ -186,6 +186,30 @@ static void a_ring_smaller_than_the_windows_finishes(void **state)
 	}
 }
 
+static void a_producer_that_wants_all_of_the_ring_gets_it(void **state)
+{
+	static const struct {
+		size_t less;
+		unsigned targets;
+	} cases[] = { { 0, 1 }, { 100, 1 }, { 0, 3 }, { 5000, 3 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct write_bed bed;
+
+		bed_init(&bed, i, 9 * MIB + 300);
+		bed_random_map(&bed, 4096, 1000, 1);
+		bed.chunk_bytes = bed.ring_bytes - cases[i].less;
+		for (unsigned n = 0; n < cases[i].targets; n++)
+			bed_add(&bed, n ? TARGET_REGULAR_FILE : TARGET_BLOCK_DEVICE,
+				n ? 512 : 4096);
+		bed_run(&bed);
+		for (unsigned n = 0; n < cases[i].targets; n++)
+			bed_expect_done(&bed, n);
+		bed_free(&bed);
+	}
+}
+
 static void positions_beyond_32_bits_work(void **state)
 {
 	struct write_bed bed;
@@ -253,6 +277,7 @@ int main(void)
 		cmocka_unit_test(touching_ranges_become_large_requests),
 		cmocka_unit_test(twenty_thousand_tiny_ranges_are_written),
 		cmocka_unit_test(a_ring_smaller_than_the_windows_finishes),
+		cmocka_unit_test(a_producer_that_wants_all_of_the_ring_gets_it),
 		cmocka_unit_test(positions_beyond_32_bits_work),
 		cmocka_unit_test(a_queue_of_few_tags_is_never_filled),
 		cmocka_unit_test(no_engine_no_stage),
