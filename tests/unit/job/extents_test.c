@@ -191,7 +191,7 @@ static void mount_and_check(const struct file_system *fs, const char *dir)
 	snprintf(file, sizeof(file), "%s/disk", dir);
 	mkdir(mnt, 0700);
 	if (fs->mkfs) {
-		int fd = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		fd = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
 		assert_int_equal(ftruncate(fd, (off_t)400 * MIB), 0);
 		close(fd);
