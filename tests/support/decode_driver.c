@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define WATCHED_BYTES 64u
-#define JUNK_BYTES (256u * KIB)
+#define JUNK_BYTES (2u * KIB)
+#define RANDOM_INPUT_BYTES (32u * KIB) /* a piece is copied for each step */
 
 struct guarded { /* usable memory up to a page that may not be touched */
 	uint8_t *mapping;
@@ -115,6 +116,8 @@ static struct in_span next_input(struct driver *d, size_t want)
 	size_t least = (size_t)min_u64(max_u64(seen, max_u64(want, 1)), most), len;
 	uint8_t *copy;
 
+	if (d->feed->input == FEED_RANDOM)
+		most = (size_t)min_u64(most, least + RANDOM_INPUT_BYTES);
 	len = choose(d, d->feed->input, least, most);
 	copy = guarded_last(&d->input, len);
 	memcpy(copy, d->source + at, len);
