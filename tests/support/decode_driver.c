@@ -303,6 +303,7 @@ struct decode_result decode_drive(const struct decoder_ops *ops, const uint8_t *
 		.input_max_bytes = or_default(feed->input_max_bytes, MIB),
 		.memory_bytes = feed->memory_bytes ? feed->memory_bytes : 256 * MIB,
 		.check_content = !feed->skip_checksums,
+		.member = feed->member,
 	};
 
 	d.result.same = true;
@@ -315,6 +316,7 @@ struct decode_result decode_drive(const struct decoder_ops *ops, const uint8_t *
 	CHECK(d.worker);
 	drive(&d);
 	d.result.image_bytes = d.decoder->image_offset;
+	memcpy(d.result.note, d.decoder->note, sizeof(d.result.note));
 	if (image && d.result.good && d.result.image_bytes != image_len)
 		d.result.same = false;
 	if (!d.result.good && !d.result.stopped) {
