@@ -159,7 +159,7 @@ static void a_member_is_found_by_its_name_or_base_name(void **state)
 	tar_file_add(&a, "of/no/such/li", "4444", 4);
 	tar_end_add(&a);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		struct decode_feed feed = { SMALL, .member = cases[i].wanted };
+		struct decode_feed feed = { SMALL, .room_max_bytes = 7, .member = cases[i].wanted };
 		const char *bytes = cases[i].bytes ? cases[i].bytes : "";
 		struct decode_result r = decode_drive(&tar_decoder, a.data, a.len,
 						      (const uint8_t *)bytes, strlen(bytes), &feed);
@@ -178,7 +178,7 @@ static void a_member_is_found_by_its_name_or_base_name(void **state)
 
 static void the_prefix_field_is_part_of_a_name_but_not_of_gnus(void **state)
 {
-	struct decode_feed feed = { SMALL, .member = "p/disk.img" };
+	struct decode_feed feed = { SMALL, .room_max_bytes = 7, .member = "p/disk.img" };
 	struct test_bytes a = { 0 };
 	uint8_t *block;
 
@@ -727,7 +727,7 @@ static void text_maps_that_do_not_end_are_refused(void **state)
 
 static void maps_count_against_the_memory_limit(void **state)
 {
-	struct decode_feed feed = { SMALL, .memory_bytes = 16 * KIB };
+	struct decode_feed feed = { SMALL, .room_max_bytes = 7, .memory_bytes = 16 * KIB };
 	struct test_bytes a = { 0 }, records = { 0 }, map = { 0 };
 	struct decode_result r;
 
