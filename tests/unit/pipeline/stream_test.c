@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "base/threads.h"
+#include "decode/archive.h"
 #include "digest/digest.h"
 #include "pipeline/decode_stage.h"
 #include "pipeline/hash_stage.h"
@@ -30,16 +31,23 @@ enum packing {
 	XZ_BLOCKS, /* with sizes in their headers */
 	XZ_ONE_BLOCK,
 	ZSTD_SLOW_FIRST_FRAME, /* the others' units pile up behind it */
+	TAR,
+	TAR_GZIP, /* from here on two stages in a row */
+	TAR_ZSTD_FRAMES,
+	TAR_XZ_BLOCKS,
 	PACKINGS
 };
 
 static const char *const packing_names[] = { "raw file",   "raw pipe",    "gzip",
 					     "zstd frame", "zstd frames", "odd zstd frames",
-					     "xz blocks",  "xz block",    "slow first frame" };
+					     "xz blocks",  "xz block",    "slow first frame",
+					     "tar",        "tar.gz",      "tar.zst",
+					     "tar.xz" };
 
 struct bytes {
 	uint8_t *data;
 	size_t len;
+	bool archive; /* inside something else */
 };
 
 static struct bytes make_image(size_t size, unsigned seed)
@@ -132,6 +140,56 @@ static struct bytes pack_slow_first(const struct bytes *image)
 	return out;
 }
 
+/* One file, and another behind it. */
+static struct bytes pack_tar(const struct bytes *image)
+{
+	size_t padded = (size_t)align_up(image->len, 512);
+	struct bytes tar = { calloc(1, 512 + padded + 1024 + 1024), 0, false };
+	struct {
+		const char *name;
+		size_t len;
+	} files[] = { { "disk.img", image->len }, { "readme", 5 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		uint8_t *header = tar.data + tar.len;
+		unsigned sum = 0;
+
+		snprintf((char *)header, 100, "%s", files[i].name);
+		snprintf((char *)header + 124, 12, "%011zo", files[i].len);
+		header[156] = '0';
+		memcpy(header + 257,
+		       "ustar\0"
+		       "00",
+		       8);
+		memset(header + 148, ' ', 8);
+		for (size_t at = 0; at < 512; at++)
+			sum += header[at];
+		snprintf((char *)header + 148, 8, "%06o", sum);
+		tar.len += 512;
+		memcpy(tar.data + tar.len, i ? (const uint8_t *)"hello" : image->data,
+		       files[i].len);
+		tar.len += i ? 512 : padded;
+	}
+	tar.len += 1024;
+	return tar;
+}
+
+static struct bytes pack_archive(const struct bytes *image, enum packing packing)
+{
+	struct bytes tar = pack_tar(image), packed = tar;
+
+	if (packing == TAR_GZIP)
+		packed = pack_gzip(&tar);
+	else if (packing == TAR_ZSTD_FRAMES)
+		packed = pack_frames(&tar, 256 * KIB, 0);
+	else if (packing == TAR_XZ_BLOCKS)
+		packed = pack_xz(&tar, 200000);
+	if (packing != TAR)
+		free(tar.data);
+	packed.archive = packing != TAR;
+	return packed;
+}
+
 static struct bytes pack(const struct bytes *image, enum packing packing)
 {
 	struct bytes copy = { malloc(image->len), image->len };
@@ -158,6 +216,12 @@ static struct bytes pack(const struct bytes *image, enum packing packing)
 	case ZSTD_SLOW_FIRST_FRAME:
 		free(copy.data);
 		return pack_slow_first(image);
+	case TAR:
+	case TAR_GZIP:
+	case TAR_ZSTD_FRAMES:
+	case TAR_XZ_BLOCKS:
+		free(copy.data);
+		return pack_archive(image, packing);
 	default:
 		memcpy(copy.data, image->data, image->len);
 		return copy;
@@ -308,6 +372,10 @@ static void run(const struct bytes *packed, const struct image_plan *plan, bool 
 		source_close(config.source);
 		goto out;
 	}
+	if (packed->archive) {
+		config.archive = archive_in_streams();
+		config.archive_ring_bytes = 2 * RING_ALIGN_BYTES;
+	}
 	config.job = job_state_new(NULL, err);
 	config.segments = segments_new(err);
 	config.ring = ring_new(2 * RING_ALIGN_BYTES, 3, RING_DOUBLE, NULL, err);
@@ -445,7 +513,7 @@ static void a_truncated_source_fails(void **state)
 		struct bytes packed = pack(&image, p);
 
 		for (size_t cut = 1; cut < packed.len; cut = cut * 5 + 3) {
-			struct bytes shorter = { packed.data, packed.len - cut };
+			struct bytes shorter = { packed.data, packed.len - cut, packed.archive };
 			struct result result;
 
 			run(&shorter, &plan, p == RAW_PIPE, -1, &result);
