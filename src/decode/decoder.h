@@ -55,7 +55,9 @@ enum decode_status {
 };
 
 enum cut_status {
-	CUT_UNIT, /* unit is filled and lies at in->data, whole; the caller consumes source_len */
+	/* unit is filled and lies at in->data, whole; the caller consumes source_len. Without image
+	 * bytes, or where none of them is wanted, it need not be decoded. */
+	CUT_UNIT,
 	CUT_INPUT, /* needs more input, want_input says how much */
 	CUT_SERIAL, /* next unit is for step() */
 	CUT_END,
@@ -69,6 +71,7 @@ struct decode_unit {
 	size_t image_len_bytes; /* as declared: exactly so much must come out; may be 0 */
 	size_t view_len_bytes; /* UNKNOWN only: bytes at in->data that the unit may need to see */
 	uint64_t facts[8]; /* UNKNOWN only: between the format's own functions */
+	uint64_t context; /* the format's own, for unit() */
 };
 
 struct decoder_limits {
@@ -105,8 +108,9 @@ struct decoder_ops {
 				   struct bmap_error *err);
 	enum cut_status (*cut)(struct decoder *d, const struct in_span *in,
 			       struct decode_unit *unit, struct bmap_error *err); /* or NULL */
-	/* Decodes one unit that cut() found, on any worker's own decoder of this format. Writes
-	 * exactly len to out or fails. source_offset is for messages. Part of cut(). */
+	/* Decodes one unit that cut() found, on any worker's own decoder of this format, whose
+	 * unit_context the caller has set to the unit's. Writes exactly len to out or fails; all of
+	 * it may be used as scratch. source_offset is for messages. Part of cut(). */
 	bool (*unit)(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out, size_t len,
 		     uint64_t source_offset, struct bmap_error *err);
 	/* Units of unknown size; all NULL for other formats. in (view_len_bytes) stays until the
@@ -135,6 +139,7 @@ struct decoder {
 	uint64_t source_offset; /* bytes consumed so far; the caller adds what it consumes for units
 				 */
 	uint64_t image_offset; /* bytes put out so far, likewise */
+	uint64_t unit_context; /* decode_unit.context of the unit that unit() is given */
 	/* Something to be said once at info level ("taking the first of 3 files, ..."); the caller
 	 * logs it behind the source's name and empties it. */
 	char note[256];

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum decode_status decoder_broken(const struct decoder *d, uint64_t offset, struct bmap_error *err,
 				  const char *fmt, ...)
@@ -46,6 +47,25 @@ enum decode_status decoder_over_memory(const struct decoder *d, uint64_t offset,
 		       d->limits.name, d->ops->name, offset, what, div_round_up(need_bytes, MIB),
 		       d->limits.memory_bytes / MIB);
 	return DECODE_FAILED;
+}
+
+bool decoder_own_memory(const struct decoder *d, uint8_t **bytes, size_t *have, size_t want,
+			uint64_t beside_bytes, struct bmap_error *err)
+{
+	if (*have >= want)
+		return true;
+	if (beside_bytes + want > d->limits.memory_bytes) {
+		decoder_over_memory(d, d->source_offset, "needs memory for blocks",
+				    beside_bytes + want, err);
+		return false;
+	}
+	free(*bytes);
+	*have = 0;
+	*bytes = malloc(want);
+	if (!*bytes)
+		return bmap_error_memory(err, d->limits.name);
+	*have = want;
+	return true;
 }
 
 enum decode_status decoder_want_input(struct decoder *d, const struct in_span *in, size_t bytes,

@@ -19,7 +19,17 @@
 
 /* No two of these share a magic, but for zstd's skippable frames, which lz4 has too. */
 const struct decoder_ops *const decoder_table[] = {
-	&zstd_decoder, &GZIP_DECODER, &xz_decoder, &zip_decoder, &tar_decoder, NULL,
+	&zstd_decoder,  &GZIP_DECODER, &xz_decoder,
+#if HAVE_LZ4
+	&lz4_decoder,
+#endif
+#if HAVE_LZOP
+	&lzop_decoder,
+#endif
+#if HAVE_BZIP2
+	&bzip2_decoder,
+#endif
+	&zip_decoder,   &tar_decoder,  NULL,
 };
 
 const char *gzip_provider_name(void)

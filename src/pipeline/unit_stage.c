@@ -194,6 +194,7 @@ static enum cut_result take_unit(struct worker *worker, const struct in_span *in
 	*taken = (struct cut_unit){
 		.source_offset = units->splitter->source_offset,
 		.position = out->position,
+		.context = unit->context,
 		.source_len = unit->source_len_bytes,
 		.image_len = unit->image_len_bytes,
 	};
@@ -227,7 +228,9 @@ static enum cut_result cut_next(struct worker *worker, struct cut_unit *taken,
 		want = 0;
 		switch (splitter->ops->cut(splitter, &in, &unit, err)) {
 		case CUT_UNIT:
-			if (!decode_output_skip(&units->stage.output, unit.image_len_bytes))
+			/* What only frames others (headers, end marks) is done when it is cut. */
+			if (unit.image_len_bytes &&
+			    !decode_output_skip(&units->stage.output, unit.image_len_bytes))
 				return take_unit(worker, &in, &unit, taken, err, failed);
 			pass_unit(units, &unit);
 			break;
@@ -279,6 +282,7 @@ static void *worker_run(void *arg)
 		pthread_mutex_unlock(&units->cut);
 		if (result != CUT_TAKEN)
 			break;
+		worker->decoder->unit_context = unit.context;
 		if (!worker->decoder->ops->unit(worker->decoder, worker->input, unit.source_len,
 						ring_at(units->stage.config.ring, unit.position),
 						unit.image_len, unit.source_offset, &err)) {

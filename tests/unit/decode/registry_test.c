@@ -22,12 +22,29 @@ static void formats_are_known_by_their_first_bytes(void **state)
 		{ "\x28\xB5\x2F", 3, NULL },
 		{ "\x25\xB5\x2F\xFD", 4, "zstd" }, /* legacy: to be refused by name */
 		{ "\x50\x2A\x4D\x18\x02\0\0\0ab\x28\xB5\x2F\xFD", 14, "zstd" },
-		{ "\x50\x2A\x4D\x18\x02\0\0\0ab\x04\x22\x4D\x18", 14, NULL }, /* lz4 */
 		{ "\x5F\x2A\x4D\x18\xFF\xFF\xFF\xFF\0\0", 10, "zstd" }, /* as far as seen */
 		{ "\xFD"
 		  "7zXZ\0\0\x04",
 		  8, "xz" },
-		{ "BZh9", 4, NULL },
+#if HAVE_LZ4
+		{ "\x04\x22\x4D\x18\x64", 5, "lz4" },
+		{ "\x04\x22\x4D\x18\xFF\xFF\xFF", 7, "lz4" }, /* to be refused by name */
+		{ "\x02\x21\x4C\x18", 4, "lz4" }, /* legacy */
+		{ "\x50\x2A\x4D\x18\x02\0\0\0ab\x04\x22\x4D\x18", 14, "lz4" },
+#endif
+		{ "\x04\x22\x4D", 3, NULL },
+#if HAVE_LZOP
+		{ "\x89LZO\0\r\n\x1A\n", 9, "lzop" },
+#endif
+		{ "\x89LZO\0\r\n\x1A", 8, NULL },
+		{ "\x89LZO\0\n\n\x1A\n", 9, NULL }, /* went through a text transfer */
+#if HAVE_BZIP2
+		{ "BZh9", 4, "bzip2" },
+		{ "BZh91AY&SY", 10, "bzip2" },
+		{ "BZh9\x17\x72\x45\x38\x50\x90", 10, "bzip2" }, /* no content */
+#endif
+		{ "BZh0", 4, NULL },
+		{ "BZh9 is text", 12, NULL },
 	};
 
 	(void)state;
@@ -52,6 +69,15 @@ static void formats_are_known_by_the_longest_suffix_of_a_name(void **state)
 		{ "disk.gzip", "gzip" },
 		{ "https://host/dir.xz/disk.img.zst", "zstd" },
 		{ "disk.img.xz", "xz" },
+#if HAVE_LZ4
+		{ "disk.img.lz4", "lz4" },
+#endif
+#if HAVE_LZOP
+		{ "disk.img.lzo", "lzop" },
+#endif
+#if HAVE_BZIP2
+		{ "disk.img.bz2", "bzip2" },
+#endif
 		{ "disk.img", NULL },
 		{ "disk.xz/disk.img", NULL },
 		{ ".gz", NULL },
