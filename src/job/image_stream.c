@@ -277,12 +277,23 @@ static bool start_decode(struct image_stream *stream, struct bmap_error *err)
 	return stream->decode;
 }
 
+/* One keeps up with any decoder that works alone ; more of them only
+ * wake each other, unless processors are idle anyway. */
+static unsigned hash_threads(const struct image_stream *stream)
+{
+	unsigned cpus = thread_cpu_count();
+	bool serial = stream->format && !stream->decoder_plan.unit_bytes;
+
+	if (!stream->verifies)
+		return 0;
+	return (unsigned)min_u64(max_u64(serial ? cpus / 2 : cpus, 1), MAX_HASH_THREADS);
+}
+
 bool image_stream_start(struct image_stream *stream, size_t consumers,
 			bool (*on_bad)(void *, const struct bmap_bad_range *, struct bmap_error *),
 			void *arg, struct bmap_error *err)
 {
-	unsigned threads =
-		stream->verifies ? (unsigned)min_u64(thread_cpu_count(), MAX_HASH_THREADS) : 0;
+	unsigned threads = hash_threads(stream);
 
 	stream->job = job_state_new(stream->options.log, err);
 	if (!stream->job)

@@ -15,8 +15,8 @@
 #define CLAIM_RANGES 1024u
 /* Hashed between two releases: the decoder gets its room back while a long range is hashed. */
 #define CHUNK_BYTES (256u * KIB)
-/* Sleep until so much is there: a wake-up costs more than hashing a few KiB. */
-#define WAIT_BYTES (128u * KIB)
+/* Sleep until so much is there: a wake-up costs as much as hashing 20 KiB, on both sides. */
+#define WAIT_BYTES (768u * KIB)
 
 struct hash_stage {
 	struct hash_stage_config config; /* constant */

@@ -34,8 +34,10 @@ struct ring {
 	struct cursor decoded; /* producer stores */
 	atomic_bool finished; /* producer stores, after the last move of decoded */
 	atomic_bool stopped; /* any thread, under lock */
-	atomic_bool room_wanted; /* producer: sleeps until the tail moves */
-	atomic_uint data_wanted; /* consumers asleep in ring_wait_decoded() */
+	_Atomic uint64_t
+		room_want; /* the producer sleeps until there is room up to here; 0: awake */
+	_Atomic uint64_t data_want; /* least position that a sleeping consumer waits for; under
+				       lock, but for the producer's look. UINT64_MAX: none sleeps */
 	_Atomic uint64_t
 		waker_want; /* sleeper elsewhere: wake at this position; UINT64_MAX: not armed */
 	_Atomic uint64_t waker_have; /* and it knows of the bytes up to here */
@@ -64,6 +66,7 @@ struct ring *ring_new(size_t size, size_t consumers, enum ring_mapping mapping,
 	ring->mapping = mapping;
 	ring->consumer_count = consumers;
 	atomic_init(&ring->waker_want, UINT64_MAX);
+	atomic_init(&ring->data_want, UINT64_MAX);
 	pthread_mutex_init(&ring->lock, NULL);
 	pthread_cond_init(&ring->data, NULL);
 	pthread_cond_init(&ring->room, NULL);
@@ -138,6 +141,8 @@ static void call_waker(struct ring *ring)
 static void wake_consumers(struct ring *ring)
 {
 	pthread_mutex_lock(&ring->lock);
+	/* All of them look, and say again what they want if they go on sleeping. */
+	atomic_store(&ring->data_want, UINT64_MAX);
 	pthread_cond_broadcast(&ring->data);
 	pthread_mutex_unlock(&ring->lock);
 }
@@ -152,14 +157,14 @@ bool ring_wait_room(struct ring *ring, uint64_t end)
 		return true;
 	began = clock_now_ns();
 	pthread_mutex_lock(&ring->lock);
-	atomic_store(&ring->room_wanted, true);
+	atomic_store(&ring->room_want, end);
 	/* Consumers that sleep until there is more must now make do with what is there. */
 	pthread_cond_broadcast(&ring->data);
 	if (atomic_load(&ring->waker_have) < atomic_load(&ring->decoded.position))
 		call_waker(ring);
 	while (ring_room_end(ring) < end && !atomic_load(&ring->stopped))
 		pthread_cond_wait(&ring->room, &ring->lock);
-	atomic_store(&ring->room_wanted, false);
+	atomic_store(&ring->room_want, 0);
 	pthread_mutex_unlock(&ring->lock);
 	atomic_fetch_add(&ring->room_wait_ns, clock_now_ns() - began);
 	return !atomic_load(&ring->stopped);
@@ -172,7 +177,7 @@ void ring_publish(struct ring *ring, uint64_t position)
 	atomic_store(&ring->decoded.position, position);
 	if (position >= atomic_load(&ring->waker_want))
 		call_waker(ring);
-	if (atomic_load(&ring->data_wanted))
+	if (position >= atomic_load(&ring->data_want))
 		wake_consumers(ring);
 }
 
@@ -195,7 +200,8 @@ static bool enough(const struct ring *ring, uint64_t have, uint64_t want)
 	bool finished;
 	uint64_t decoded = ring_decoded(ring, &finished);
 
-	return decoded >= want || finished || (decoded > have && atomic_load(&ring->room_wanted));
+	return decoded >= want || finished ||
+	       (decoded > have && atomic_load(&ring->room_want) != 0);
 }
 
 bool ring_wait_decoded(struct ring *ring, uint64_t have, uint64_t want, uint64_t *decoded,
@@ -206,10 +212,14 @@ bool ring_wait_decoded(struct ring *ring, uint64_t have, uint64_t want, uint64_t
 	if (!enough(ring, have, want) && !atomic_load(&ring->stopped)) {
 		began = clock_now_ns();
 		pthread_mutex_lock(&ring->lock);
-		atomic_fetch_add(&ring->data_wanted, 1);
-		while (!enough(ring, have, want) && !atomic_load(&ring->stopped))
+		for (;;) {
+			/* Before the look, so that a move after it is not missed. */
+			if (want < atomic_load(&ring->data_want))
+				atomic_store(&ring->data_want, want);
+			if (enough(ring, have, want) || atomic_load(&ring->stopped))
+				break;
 			pthread_cond_wait(&ring->data, &ring->lock);
-		atomic_fetch_sub(&ring->data_wanted, 1);
+		}
 		pthread_mutex_unlock(&ring->lock);
 		atomic_fetch_add(&ring->data_wait_ns, clock_now_ns() - began);
 	}
@@ -219,11 +229,15 @@ bool ring_wait_decoded(struct ring *ring, uint64_t have, uint64_t want, uint64_t
 
 static void move_consumer(struct ring *ring, size_t consumer, uint64_t position)
 {
+	uint64_t want;
+
 	assert(consumer < ring->consumer_count);
 	assert(position >=
 	       atomic_load_explicit(&ring->consumer[consumer].position, memory_order_relaxed));
 	atomic_store(&ring->consumer[consumer].position, position);
-	if (atomic_load(&ring->room_wanted)) {
+	want = atomic_load(&ring->room_want);
+	/* Of several that move at once, the last sees the others' moves. */
+	if (want && ring_room_end(ring) >= want) {
 		pthread_mutex_lock(&ring->lock);
 		pthread_cond_signal(&ring->room);
 		pthread_mutex_unlock(&ring->lock);

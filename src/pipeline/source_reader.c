@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* A read asks for so much at most: the decoder can begin while the rest is still on its way. */
-#define READ_BYTES (256u * KIB)
+#define READ_BYTES (512u * KIB)
 
 struct source_reader {
 	struct source *source; /* the reader thread's */

@@ -13,7 +13,7 @@
 
 struct source_reader;
 /* The reader leaves this much of its ring free rather than read dribbles. */
-#define SOURCE_READER_SLACK_BYTES (64u * 1024u)
+#define SOURCE_READER_SLACK_BYTES (256u * 1024u)
 /* ahead_bytes: a multiple of RING_ALIGN_BYTES. */
 struct source_reader *source_reader_start(struct source *source, size_t ahead_bytes,
 					  struct job_state *job, struct bmap_error *err);
