@@ -75,7 +75,8 @@ BMAP_API bool bmap_digest_from_name(const char *name, enum bmap_digest *out);
 BMAP_API bool bmap_map_parse(struct bmap_map **out, const char *text, size_t len, const char *name,
 			     struct bmap_error *err);
 
-/* Reads a bmap file, plain or compressed (recognised by content): at most 1 GiB of XML. */
+/* Reads a bmap file, plain or compressed (recognised by content): at most 1 GiB of XML. path may be
+ * "-" for standard input, or a URL (http, https, ftp, ssh, file): then it may wait long. */
 BMAP_API bool bmap_map_load(struct bmap_map **out, const char *path, struct bmap_error *err);
 
 /* The XML of a map, always in version 2.0. *text is malloc'ed (NUL-terminated, not counted). */
@@ -87,8 +88,10 @@ BMAP_API bool bmap_map_format(const struct bmap_map *map, char **text, size_t *l
 BMAP_API bool bmap_map_save(const struct bmap_map *map, const char *path, struct bmap_error *err);
 
 /* Looks for the bmap of an image beside it: IMAGE.bmap, then with one extension of the file's
- * name less each time ("disk.img.gz": disk.img.gz.bmap, disk.img.bmap, disk.bmap). *path is
- * malloc'ed; false with code NOT_FOUND if there is none. */
+ * name less each time ("disk.img.gz": disk.img.gz.bmap, disk.img.bmap, disk.bmap). For a
+ * URL the names stand before the query, and each is tried on the server. *path is malloc'ed, and
+ * shows no password (one has to be in ~/.netrc then); false with code NOT_FOUND if there is none.
+ */
 BMAP_API bool bmap_map_discover(const char *image, char **path, struct bmap_error *err);
 
 BMAP_API void bmap_map_free(struct bmap_map *map); /* accepts NULL */

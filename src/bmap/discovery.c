@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include <bmap/map.h>
-
+#include "bmap/discovery.h"
 #include "base/cleanup.h"
-#include "base/error.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,10 +11,9 @@
 #define SUFFIX ".bmap"
 
 static bool is_there(const char *path, bool *there, struct bmap_error *err);
-static bool drop_extension(char *path);
 static void tried_add(char *tried, size_t size, const char *path);
 
-bool bmap_map_discover(const char *image, char **path, struct bmap_error *err)
+bool discover_local(const char *image, char **path, struct bmap_error *err)
 {
 	char tried[768] = "";
 	CLEANUP_FREE char *stem = strdup(image);
@@ -39,7 +36,7 @@ bool bmap_map_discover(const char *image, char **path, struct bmap_error *err)
 			return true;
 		}
 		tried_add(tried, sizeof(tried), candidate);
-	} while (drop_extension(stem));
+	} while (discover_drop_extension(stem));
 	return bmap_error_set(err, BMAP_ERR_NOT_FOUND,
 			      "%s: no bmap file found beside it (looked for %s); name one with "
 			      "--bmap, or copy the whole image with --nobmap",
@@ -61,8 +58,7 @@ static bool is_there(const char *path, bool *there, struct bmap_error *err)
 	return bmap_error_errno(err, "%s: cannot see whether this bmap file exists", path);
 }
 
-/* Only of the file's own name, never of a folder's; ".name" has none. */
-static bool drop_extension(char *path)
+bool discover_drop_extension(char *path)
 {
 	char *name = strrchr(path, '/');
 	char *dot;

@@ -193,7 +193,8 @@ static void look_for_signatures(struct run *run, const struct copy_args *a)
 		return;
 	if (a->bmap)
 		warn_of_signatures(run, a->bmap);
-	else if (strcmp(a->image, "-") != 0 && bmap_map_discover(a->image, &found, &ignored))
+	else if (strcmp(a->image, "-") != 0 && !strstr(a->image, "://") &&
+		 bmap_map_discover(a->image, &found, &ignored))
 		warn_of_signatures(run, found);
 	free(found);
 }

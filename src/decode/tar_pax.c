@@ -114,19 +114,22 @@ static const char *number_take(uint64_t *to, const struct record *record)
 /* Format 0.1: "offset,length,offset,length,..." */
 static const char *map_take(struct tar_map *map, const struct record *record, uint64_t memory_bytes)
 {
+	const char *reason = NULL;
+
 	tar_map_clear(map);
-	for (size_t at = 0; at < record->value_len; at++) {
-		const char *reason;
+	if (!record->value_len)
+		return NULL;
+	for (size_t at = 0; !reason; at++) {
 		uint64_t number;
 
 		if (!digits_read(record, &at, &number) ||
 		    (at < record->value_len && record->value[at] != ','))
 			return "a sparse map has something else than numbers";
 		reason = tar_map_add_number(map, number, memory_bytes);
-		if (reason)
-			return reason;
+		if (at == record->value_len)
+			break;
 	}
-	return NULL;
+	return reason;
 }
 
 /* Format 0.0: a record for each number, offset and length in turn. */

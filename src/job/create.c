@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "job/extents.h"
+#include "job/image_file.h"
 #include "job/range_loop.h"
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "digest/digest.h"
 
 #include <bmap/create.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct create {
 	const struct bmap_create_options *options;
 	struct bmap_map *map;
 };
 
-static int open_image(const char *path, struct stat *st, struct bmap_error *err);
 static struct bmap_map *map_of_extents(struct extents *extents, uint64_t size_bytes,
 				       enum bmap_digest digest, struct bmap_error *err);
 static bool hash_ranges(struct create *create, int fd, struct bmap_error *err);
-static bool check_unchanged(int fd, const char *path, const struct stat *before,
-			    struct bmap_error *err);
 
 bool bmap_create(const struct bmap_create_options *options, struct bmap_map **out,
 		 struct bmap_error *err)
@@ -34,7 +29,7 @@ bool bmap_create(const struct bmap_create_options *options, struct bmap_map **ou
 	struct stat before;
 
 	*out = NULL;
-	CLEANUP_CLOSE int fd = open_image(path, &before, err);
+	CLEANUP_CLOSE int fd = image_file_open(path, &before, err);
 	if (fd < 0)
 		return false;
 	if (!extents_read(&extents, fd, path, (uint64_t)before.st_size, options->log, err))
@@ -49,58 +44,12 @@ bool bmap_create(const struct bmap_create_options *options, struct bmap_map **ou
 			    "map saves nothing (fallocate --dig-holes makes them)",
 			    path, create.map->blocks_count);
 	if ((!options->no_checksum && !hash_ranges(&create, fd, err)) ||
-	    !check_unchanged(fd, path, &before, err)) {
+	    !image_file_unchanged(fd, path, &before, "its map was made", err)) {
 		bmap_map_free(create.map);
 		return false;
 	}
 	*out = create.map;
 	return true;
-}
-
-static bool check_kind(const struct stat *st, const char *path, struct bmap_error *err)
-{
-	const char *kind = S_ISDIR(st->st_mode)    ? "a directory"
-			   : S_ISBLK(st->st_mode)  ? "a block device"
-			   : S_ISCHR(st->st_mode)  ? "a character device"
-			   : S_ISFIFO(st->st_mode) ? "a pipe"
-			   : S_ISSOCK(st->st_mode) ? "a socket"
-						   : "not a file";
-
-	if (!S_ISREG(st->st_mode))
-		return bmap_error_set(
-			err, BMAP_ERR_USAGE,
-			"%s is %s: only regular files have the holes that a map tells "
-			"of: name the image file",
-			path, kind);
-	if (st->st_size == 0)
-		return bmap_error_set(err, BMAP_ERR_DATA,
-				      "%s is empty: there is nothing to make a map of", path);
-	return true;
-}
-
-/* -1 on failure. */
-static int open_image(const char *path, struct stat *st, struct bmap_error *err)
-{
-	int fd;
-
-	/* Before it is opened: a pipe would wait for a writer, and some devices act on it. */
-	if (stat(path, st)) {
-		bmap_error_errno(err, "%s: cannot open the image", path);
-		return -1;
-	}
-	if (!check_kind(st, path, err))
-		return -1;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0) {
-		bmap_error_errno(err, "%s: cannot open the image", path);
-		return -1;
-	}
-	if (fstat(fd, st))
-		bmap_error_errno(err, "%s: cannot examine the image", path);
-	else if (check_kind(st, path, err))
-		return fd;
-	close(fd);
-	return -1;
 }
 
 /* Takes the ranges out of extents. */
@@ -168,26 +117,4 @@ static bool hash_ranges(struct create *create, int fd, struct bmap_error *err)
 	if (!map->digests)
 		return bmap_error_memory(err, options->image);
 	return range_loop_run(&loop, NULL, err);
-}
-
-static bool same_time(struct timespec a, struct timespec b)
-{
-	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-static bool check_unchanged(int fd, const char *path, const struct stat *before,
-			    struct bmap_error *err)
-{
-	struct stat now;
-
-	if (fstat(fd, &now))
-		return bmap_error_errno(err, "%s: cannot examine the image", path);
-	if (now.st_size != before->st_size || !same_time(now.st_mtim, before->st_mtim) ||
-	    !same_time(now.st_ctim, before->st_ctim))
-		return bmap_error_set(
-			err, BMAP_ERR_DATA,
-			"%s was changed while its map was made: the map would not fit "
-			"it: try again when nobody writes to it",
-			path);
-	return true;
 }

@@ -90,7 +90,7 @@ static void log_job(const struct flash *flash)
 static bool open_targets(struct flash *flash, struct bmap_error *err)
 {
 	const struct bmap_flash_options *options = flash->options;
-	const char *sources[] = { options->image, flash->stream.bmap_path };
+	const char *sources[] = { flash->stream.image, flash->stream.bmap_path };
 	const struct target_rules rules = {
 		.image_size_bytes = flash->stream.plan.image_size_bytes,
 		.removable_only = options->removable_only,
@@ -129,7 +129,7 @@ static bool wait_for_first_bytes(struct flash *flash, struct bmap_error *err)
 		if (image_stream_wait(stream, -1) == STREAM_STOPPED)
 			return bmap_error_set(err, BMAP_ERR_INTERRUPTED,
 					      "%s: interrupted before anything was written",
-					      flash->options->image);
+					      stream->image_name);
 	}
 	return !job_failed(stream->job, err);
 }

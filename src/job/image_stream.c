@@ -4,8 +4,10 @@
 #include "base/stop.h"
 #include "base/threads.h"
 #include "base/units.h"
+#include "decode/gzip_provider.h"
 #include "job/job_internal.h"
 #include "job/stream_format.h"
+#include "source/url.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -45,24 +47,43 @@ static bool is_stdin(const char *image)
 static bool load_map(struct image_stream *stream, struct bmap_error *err)
 {
 	const struct image_stream_options *options = &stream->options;
+	const struct map_request request = {
+		.image = stream->image,
+		.bmap = options->bmap,
+		.stop = options->stop,
+		.log = options->log,
+	};
 
-	if (options->bmap) {
-		stream->bmap_path = strdup(options->bmap);
-		if (!stream->bmap_path)
-			return bmap_error_memory(err, options->bmap);
-	} else {
-		if (!bmap_map_discover(options->image, &stream->bmap_path, err)) {
-			if (err->code == BMAP_ERR_NOT_FOUND)
-				return bmap_error_set(err, BMAP_ERR_NOT_FOUND,
-						      "%s: no bmap file was found beside it: name "
-						      "one with --bmap, or write the whole image "
-						      "with --nobmap",
-						      options->image);
-			return false;
-		}
-		log_info(options->log, "discovered bmap file '%s'", stream->bmap_path);
-	}
-	return bmap_map_load(&stream->map, stream->bmap_path, err);
+	if (map_find(&request, &stream->map, &stream->bmap_path, err))
+		return true;
+	if (!options->bmap && err->code == BMAP_ERR_NOT_FOUND)
+		return bmap_error_set(err, BMAP_ERR_NOT_FOUND,
+				      "%s: no bmap file was found beside it: name one with --bmap, "
+				      "or write the whole image with --nobmap",
+				      stream->image_name);
+	return false;
+}
+
+static bool set_image(struct image_stream *stream, struct bmap_error *err)
+{
+	const struct image_stream_options *options = &stream->options;
+
+	stream->image = url_to_local(options->image, err);
+	if (!stream->image)
+		return false;
+	stream->image_name = url_display(stream->image);
+	if (!stream->image_name)
+		return bmap_error_memory(err, "image");
+	if (!is_stdin(stream->image) || options->no_bmap)
+		return true;
+	if (!options->bmap)
+		return bmap_error_set(err, BMAP_ERR_USAGE,
+				      "standard input: a bmap cannot be found beside it: name one "
+				      "with --bmap, or write the whole image with --nobmap");
+	if (is_stdin(options->bmap))
+		return bmap_error_set(err, BMAP_ERR_USAGE,
+				      "standard input: cannot be the image and its bmap, too");
+	return true;
 }
 
 static void log_map(const struct image_stream *stream)
@@ -99,6 +120,17 @@ static bool refuse_bmap_as_image(const struct image_stream *stream, struct bmap_
 	return true;
 }
 
+/* ISA-L is several times faster (bench/): to be without it is said once. */
+static void say_gzip_provider(const struct image_stream *stream)
+{
+	bool fast = !strcmp(gzip_provider_name(), "ISA-L");
+
+	if (stream->format && !strcmp(stream->format->name, "gzip"))
+		log_message(stream->options.log, fast ? BMAP_LOG_DEBUG : BMAP_LOG_INFO,
+			    "%s: decompressed by %s%s", stream->source->name, gzip_provider_name(),
+			    fast ? "" : ": a build with ISA-L is several times faster");
+}
+
 static bool detect_format(struct image_stream *stream, struct bmap_error *err)
 {
 	struct source *source = stream->source;
@@ -113,6 +145,7 @@ static bool detect_format(struct image_stream *stream, struct bmap_error *err)
 	stream->format = found.format;
 	stream->archive = found.archive;
 	stream->decoder_plan = found.plan;
+	say_gzip_provider(stream);
 	return stream->format || refuse_bmap_as_image(stream, err);
 }
 
@@ -209,13 +242,12 @@ bool image_stream_open(struct image_stream *stream, const struct image_stream_op
 		err = &dummy;
 	*stream = (struct image_stream){ .options = *options };
 	stream->options.memory_bytes = job_memory_bytes(options->memory_bytes);
-	if (is_stdin(options->image) && !options->bmap && !options->no_bmap)
-		return bmap_error_set(err, BMAP_ERR_USAGE,
-				      "standard input: a bmap cannot be found beside it: name one "
-				      "with --bmap, or write the whole image with --nobmap");
 	/* A bmap that is broken or not there is said before a pipe is waited for. */
-	good = options->no_bmap || !options->bmap || load_map(stream, err);
-	stream->source = good ? source_open(options->image, options->stop, err) : NULL;
+	good = set_image(stream, err) &&
+	       (options->no_bmap || !options->bmap || load_map(stream, err));
+	if (good)
+		stream->source =
+			source_open_logged(stream->image, options->stop, options->log, err);
 	good = stream->source && detect_format(stream, err) &&
 	       (options->no_bmap || stream->map || load_map(stream, err));
 	if (good) {
@@ -359,5 +391,7 @@ void image_stream_close(struct image_stream *stream, bool keep_ring)
 	bmap_stop_free(stream->stop);
 	bmap_map_free(stream->map);
 	free(stream->bmap_path);
+	free(stream->image);
+	free(stream->image_name);
 	*stream = (struct image_stream){ 0 };
 }

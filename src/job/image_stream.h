@@ -23,7 +23,9 @@ struct image_stream_options {
 struct image_stream {
 	struct image_stream_options options;
 	struct bmap_map *map; /* NULL with no_bmap */
-	char *bmap_path; /* the one in use, NULL with no_bmap */
+	char *image; /* what to open: options' own, or the path of a file: URL */
+	char *image_name; /* for messages: of a URL without user and password */
+	char *bmap_path; /* the one in use, as image_name; NULL with no_bmap */
 	struct source *source;
 	const struct decoder_ops *format; /* NULL: raw */
 	const struct decoder_ops *archive; /* inside format, NULL: none */

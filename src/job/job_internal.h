@@ -4,13 +4,30 @@
 #define JOB_JOB_INTERNAL_H
 
 #include "base/error.h"
+#include "source/source.h"
 
+#include <bmap/map.h>
 #include <bmap/verify.h>
 
 /* bmap_verify() for what can only be read in order (compressed images, pipes): the flash pipeline
  * with no targets. Loads the map itself, as bmap_verify() does. */
 bool verify_stream(const struct bmap_verify_options *options, struct bmap_verify_result *result,
 		   struct bmap_error *err);
+
+/* bmap_map_load() of a source that was opened: reads it to its end. */
+bool map_read(struct bmap_map **out, struct source *source, struct bmap_error *err);
+
+/* The map of an image. */
+struct map_request {
+	const char *image; /* path or URL */
+	const char *bmap; /* path or URL; NULL: discovered, which is logged */
+	const struct bmap_stop *stop;
+	const struct bmap_log *log;
+};
+/* *path is malloc'ed: where it was found, a URL without user and password. False with code
+ * NOT_FOUND if there is none. */
+bool map_find(const struct map_request *request, struct bmap_map **map, char **path,
+	      struct bmap_error *err);
 
 /* The memory limit of a job: options' own, or the default. */
 uint64_t job_memory_bytes(uint64_t asked_bytes);

@@ -5,20 +5,15 @@
  * moves, so that a decoder finds its history where it wrote it, and nobody has to know the size
  * beforehand. What does not begin like a bmap is refused after its first bytes, so that an image
  * given by mistake is not unpacked first. */
-#include <bmap/map.h>
-
 #include "base/checked.h"
 #include "base/cleanup.h"
-#include "base/error.h"
 #include "bmap/xml_reader.h"
 #include "decode/decoder.h"
+#include "job/job_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #define TEXT_MAX_BYTES (1024u * MIB)
 /* Less is tried where address space is short: 32 bit, ulimit -v, strict overcommit. */
@@ -35,8 +30,8 @@ struct text {
 };
 
 struct input {
-	const char *path;
-	int fd;
+	const char *path; /* the source's name */
+	struct source *source;
 	uint8_t *bytes; /* INPUT_BYTES */
 	size_t at, len; /* not consumed: from at to len */
 	bool ended;
@@ -52,15 +47,24 @@ static bool decode(const struct decoder_ops *ops, struct input *in, struct text 
 
 bool bmap_map_load(struct bmap_map **out, const char *path, struct bmap_error *err)
 {
+	struct source *source = source_open(path, NULL, err);
+	bool good;
+
+	*out = NULL;
+	good = source && map_read(out, source, err);
+	source_close(source);
+	return good;
+}
+
+bool map_read(struct bmap_map **out, struct source *source, struct bmap_error *err)
+{
 	CLEANUP_FREE uint8_t *bytes = malloc(INPUT_BYTES);
-	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct input in = { .path = path, .fd = fd, .bytes = bytes };
+	const char *path = source->name;
+	struct input in = { .path = path, .source = source, .bytes = bytes };
 	struct text text;
 	bool good;
 
 	*out = NULL;
-	if (fd < 0)
-		return bmap_error_errno(err, "%s: cannot open the bmap file", path);
 	if (!bytes)
 		return bmap_error_memory(err, path);
 	if (!text_new(&text, path, err))
@@ -120,12 +124,11 @@ static bool input_fill(struct input *in, struct bmap_error *err)
 	in->len -= in->at;
 	in->at = 0;
 	while (!in->ended && in->len < INPUT_BYTES) {
-		ssize_t n = read(in->fd, in->bytes + in->len, INPUT_BYTES - in->len);
+		ssize_t n =
+			source_read(in->source, in->bytes + in->len, INPUT_BYTES - in->len, err);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return bmap_error_errno(err, "%s: cannot read the bmap file", in->path);
+			return false;
 		in->ended = n == 0;
 		in->len += (size_t)n;
 	}

@@ -32,7 +32,7 @@ bool stream_format_detect(struct stream_format *found, struct source *source, co
 	    (!found->format->plan(source->head, source->head_len, &found->plan, err) ||
 	     !find_archive(found, source, memory_bytes, err)))
 		return false;
-	compare_with_name(found, source->name, log);
+	compare_with_name(found, source->file_name ? source->file_name : source->name, log);
 	if (member && !found->archive && (!found->format || !decoder_is_archive(found->format)))
 		return bmap_error_set(err, BMAP_ERR_USAGE,
 				      "%s: is no archive: there is no file in it that --member "

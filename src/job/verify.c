@@ -6,6 +6,7 @@
 #include "job/job_internal.h"
 #include "job/range_loop.h"
 #include "source/source.h"
+#include "source/url.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,8 @@ struct input {
 	uint64_t size_bytes;
 };
 
+static bool verify_local(const struct bmap_verify_options *options,
+			 struct bmap_verify_result *result, struct bmap_error *err);
 static bool refuse_member(const struct bmap_verify_options *options, struct bmap_error *err);
 static bool load_map(struct bmap_map **map, const struct bmap_verify_options *options,
 		     struct bmap_error *err);
@@ -43,12 +46,25 @@ static bool verify_ranges(const struct bmap_verify_options *options, const struc
 bool bmap_verify(const struct bmap_verify_options *options, struct bmap_verify_result *result,
 		 struct bmap_error *err)
 {
+	struct bmap_verify_options local = *options;
+	CLEANUP_FREE char *input = url_to_local(options->input, err);
+
+	memset(result, 0, sizeof(*result));
+	if (!input)
+		return false;
+	local.input = input;
+	return url_is_remote(input) ? verify_stream(&local, result, err)
+				    : verify_local(&local, result, err);
+}
+
+static bool verify_local(const struct bmap_verify_options *options,
+			 struct bmap_verify_result *result, struct bmap_error *err)
+{
 	uint64_t began = clock_now_ns();
 	struct bmap_map *map = NULL;
 	struct input input;
 	bool good;
 
-	memset(result, 0, sizeof(*result));
 	if (!input_open(&input, options->input, err))
 		return false;
 	if (input.fd < 0)
@@ -74,14 +90,15 @@ static bool refuse_member(const struct bmap_verify_options *options, struct bmap
 static bool load_map(struct bmap_map **map, const struct bmap_verify_options *options,
 		     struct bmap_error *err)
 {
+	const struct map_request request = {
+		.image = options->input,
+		.bmap = options->bmap,
+		.stop = options->stop,
+		.log = options->log,
+	};
 	CLEANUP_FREE char *found = NULL;
 
-	if (options->bmap)
-		return bmap_map_load(map, options->bmap, err);
-	if (!bmap_map_discover(options->input, &found, err))
-		return false;
-	log_info(options->log, "discovered bmap file '%s'", found);
-	return bmap_map_load(map, found, err);
+	return map_find(&request, map, &found, err);
 }
 
 /* Is it something that has to be decoded first? */

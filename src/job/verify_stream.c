@@ -37,7 +37,7 @@ static bool run(const struct bmap_verify_options *options, struct image_stream *
 		if (image_stream_wait(stream, PROGRESS_MS) == STREAM_STOPPED)
 			return bmap_error_set(err, BMAP_ERR_INTERRUPTED,
 					      "%s: interrupted before all of it was checked",
-					      options->input);
+					      stream->image_name);
 		show(options, stream);
 	}
 	return !job_failed(stream->job, err);
@@ -77,10 +77,10 @@ bool verify_stream(const struct bmap_verify_options *options, struct bmap_verify
 		.checked_bytes = counts.checked_bytes,
 		.elapsed_ns = clock_now_ns() - began,
 	};
-	image_stream_close(&stream, false);
 	if (good && counts.ranges_bad)
-		return bmap_error_set(err, BMAP_ERR_DATA,
+		good = bmap_error_set(err, BMAP_ERR_DATA,
 				      "%s: %zu of %zu ranges do not match their checksums",
-				      options->input, counts.ranges_bad, counts.ranges_checked);
+				      stream.image_name, counts.ranges_bad, counts.ranges_checked);
+	image_stream_close(&stream, false);
 	return good;
 }

@@ -12,6 +12,8 @@ struct decode_stage *decode_stage_start(const struct decode_stage_config *config
 		return unit_stage_start(config, err);
 	if (config->source->seekable)
 		return raw_extents_start(config, err);
+	if (config->source->cheap_skip && config->plan->map)
+		return raw_ranges_start(config, err);
 	return raw_stream_start(config, err);
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* pipeline/decode_stage.h - fills the image ring from a source: the ring's producer.
  *
- * Three ways, chosen by the caller:
+ * Four ways, chosen by the caller:
  *   compressed   a reader thread fills a small ring of source bytes; N workers cut units off it
  *                and decode them straight into the image ring, or one of them steps through a
  *                serial stream (a unit that is too large, a format without units). Units without
  *                mapped bytes are passed by without decoding.
  *   raw stream   one thread reads the source straight into the ring (pipes).
+ *   raw ranges   the same, but what no mapped range needs is skipped (servers that send ranges).
  *   raw extents  one thread reads mapped extents at queue depth through an io engine.
  * An archive inside a compressed stream is two of the first kind in a row (archive_stage.c).
  * Checked here: the container to its end, image bytes against plan->image_size_bytes (more or

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pipeline/decode_stage_internal.h - what the three ways of filling the ring share. Each is a
+/* pipeline/decode_stage_internal.h - what the ways of filling the ring share. Each is a
  * struct that begins with struct decode_stage, and a stage_kind. */
 #ifndef PIPELINE_DECODE_STAGE_INTERNAL_H
 #define PIPELINE_DECODE_STAGE_INTERNAL_H
@@ -29,6 +29,8 @@ struct decode_stage {
 struct decode_stage *unit_stage_start(const struct decode_stage_config *config,
 				      struct bmap_error *err);
 struct decode_stage *raw_stream_start(const struct decode_stage_config *config,
+				      struct bmap_error *err);
+struct decode_stage *raw_ranges_start(const struct decode_stage_config *config,
 				      struct bmap_error *err);
 struct decode_stage *raw_extents_start(const struct decode_stage_config *config,
 				       struct bmap_error *err);

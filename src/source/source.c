@@ -5,12 +5,27 @@
 #include "source/source_internal.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+/* A server that is busy or restarts is back within a minute. The stall is long: a server may have
+ * to fetch the file itself first. */
+static const struct http_limits usual_limits = {
+	.connect_ms = 30 * 1000,
+	.stall_ms = 60 * 1000,
+	.first_pause_ms = 500,
+	.longest_pause_ms = 15 * 1000,
+	.opening_retries = 2,
+	.retries = 8,
+};
+
+static struct source *open_local(const char *path, const struct bmap_stop *stop,
+				 struct bmap_error *err);
+static struct source *open_url(const char *text, const struct bmap_stop *stop,
+			       const struct bmap_log *log, struct bmap_error *err);
+static struct source *open_scheme(const struct url_request *request, struct bmap_error *err);
 static bool open_stdin(int *out, struct stat *st, bool *from_start, struct bmap_error *err);
 static bool open_path(int *out, const char *path, struct stat *st, struct bmap_error *err);
 static bool read_head(struct source *source, struct bmap_error *err);
@@ -18,8 +33,34 @@ static bool fill_head(struct source *source, size_t len, struct bmap_error *err)
 
 struct source *source_open(const char *path, const struct bmap_stop *stop, struct bmap_error *err)
 {
-	bool is_stdin = !strcmp(path, "-"), from_start = true;
+	return source_open_logged(path, stop, NULL, err);
+}
+
+struct source *source_open_logged(const char *path, const struct bmap_stop *stop,
+				  const struct bmap_log *log, struct bmap_error *err)
+{
+	CLEANUP_FREE char *local = NULL;
 	struct source *source;
+
+	if (url_is_remote(path)) {
+		source = open_url(path, stop, log, err);
+	} else {
+		local = url_to_local(path, err);
+		source = local ? open_local(local, stop, err) : NULL;
+	}
+	if (source)
+		source->log = log;
+	if (source && !read_head(source, err)) {
+		source_close(source);
+		return NULL;
+	}
+	return source;
+}
+
+static struct source *open_local(const char *path, const struct bmap_stop *stop,
+				 struct bmap_error *err)
+{
+	bool is_stdin = !strcmp(path, "-"), from_start = true;
 	struct stat st;
 	char *name;
 	int fd = -1;
@@ -34,14 +75,48 @@ struct source *source_open(const char *path, const struct bmap_stop *stop, struc
 	}
 	/* A file on standard input that was read from already goes on from there: a stream. */
 	if ((S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) && from_start)
-		source = file_source_open(fd, name, &st, err);
-	else
-		source = pipe_source_open(fd, name, stop, err);
-	if (source && !read_head(source, err)) {
-		source_close(source);
+		return file_source_open(fd, name, &st, err);
+	return pipe_source_open(fd, name, stop, err);
+}
+
+static struct source *open_url(const char *text, const struct bmap_stop *stop,
+			       const struct bmap_log *log, struct bmap_error *err)
+{
+	CLEANUP_FREE char *name = url_display(text);
+	struct source *source;
+	struct url url;
+	const struct url_request request = {
+		.text = text, .name = name, .url = &url, .stop = stop, .log = log
+	};
+
+	if (!name) {
+		bmap_error_memory(err, "URL");
 		return NULL;
 	}
+	if (!url_parse(&url, text, err))
+		return NULL;
+	source = open_scheme(&request, err);
+	if (source) /* no memory for it: the name says no format */
+		source->file_name = strndup(name, strlen(name) - url.tail.len);
 	return source;
+}
+
+static struct source *open_scheme(const struct url_request *request, struct bmap_error *err)
+{
+	switch (request->url->scheme) {
+	case URL_HTTP:
+	case URL_HTTPS:
+	case URL_FTP:
+		return http_source_open(request, &usual_limits, err);
+	case URL_SSH:
+		return ssh_source_open(request, err);
+	default:
+		bmap_error_set(
+			err, BMAP_ERR_UNSUPPORTED,
+			"%s: unknown kind of URL: http, https, ftp, ssh and file can be read",
+			request->name);
+		return NULL;
+	}
 }
 
 bool source_grow_head(struct source *source, size_t len, struct bmap_error *err)
@@ -102,18 +177,28 @@ bool source_skip(struct source *source, uint64_t len, struct bmap_error *err)
 	return true;
 }
 
+void source_expect(struct source *source, uint64_t len)
+{
+	size_t left = source->head_len - source->head_used;
+
+	if (source->ops->expect && len > left)
+		source->ops->expect(source, len - left);
+}
+
 void source_close(struct source *source)
 {
 	uint8_t *head;
-	char *name;
+	char *name, *file_name;
 
 	if (!source)
 		return;
 	head = source->head;
 	name = source->name;
+	file_name = source->file_name;
 	source->ops->close(source);
 	free(head);
 	free(name);
+	free(file_name);
 }
 
 static bool open_stdin(int *out, struct stat *st, bool *from_start, struct bmap_error *err)
@@ -129,22 +214,11 @@ static bool open_stdin(int *out, struct stat *st, bool *from_start, struct bmap_
 	if (fstat(STDIN_FILENO, st))
 		return bmap_error_errno(err, "standard input: cannot be examined");
 	if (S_ISDIR(st->st_mode))
-		return bmap_error_errnum(err, EISDIR, "standard input: cannot be read as an image");
+		return bmap_error_errnum(err, EISDIR, "standard input: cannot be read as a file");
 	*from_start = lseek(STDIN_FILENO, 0, SEEK_CUR) == 0;
 	/* Of our own, so that closing a source never closes the program's standard input. */
 	*out = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 	return *out >= 0 || bmap_error_errno(err, "standard input: cannot be opened");
-}
-
-static bool looks_like_url(const char *path)
-{
-	const char *p = path;
-
-	if (!isalpha((unsigned char)*p))
-		return false;
-	while (isalnum((unsigned char)*p) || *p == '+' || *p == '-' || *p == '.')
-		p++;
-	return !strncmp(p, "://", 3);
 }
 
 static bool open_path(int *out, const char *path, struct stat *st, struct bmap_error *err)
@@ -152,18 +226,10 @@ static bool open_path(int *out, const char *path, struct stat *st, struct bmap_e
 	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY;
 	CLEANUP_CLOSE int fd = -1;
 
-	if (stat(path, st)) {
-		int errnum = errno;
-
-		if (looks_like_url(path))
-			return bmap_error_set(err, BMAP_ERR_UNSUPPORTED,
-					      "%s: URLs are not supported by this build yet: "
-					      "download the file first, or pipe it into \"-\"",
-					      path);
-		return bmap_error_errnum(err, errnum, "%s: cannot open for reading", path);
-	}
+	if (stat(path, st))
+		return bmap_error_errno(err, "%s: cannot open for reading", path);
 	if (S_ISDIR(st->st_mode))
-		return bmap_error_errnum(err, EISDIR, "%s: cannot be read as an image", path);
+		return bmap_error_errnum(err, EISDIR, "%s: cannot be read as a file", path);
 	/* A fifo without a writer would hold the open up where no stop reaches: fifo(7). Not for
 	 * block devices, where the flag means to open a drive without a medium. */
 	if (!S_ISREG(st->st_mode) && !S_ISBLK(st->st_mode))

@@ -11,7 +11,8 @@
 #include <unistd.h>
 
 #define WATCHED_BYTES 64u
-#define JUNK_BYTES (256u * KIB)
+#define JUNK_BYTES (2u * KIB)
+#define RANDOM_INPUT_BYTES (32u * KIB) /* a piece is copied for each step */
 
 struct guarded { /* usable memory up to a page that may not be touched */
 	uint8_t *mapping;
@@ -115,6 +116,8 @@ static struct in_span next_input(struct driver *d, size_t want)
 	size_t least = (size_t)min_u64(max_u64(seen, max_u64(want, 1)), most), len;
 	uint8_t *copy;
 
+	if (d->feed->input == FEED_RANDOM)
+		most = (size_t)min_u64(most, least + RANDOM_INPUT_BYTES);
 	len = choose(d, d->feed->input, least, most);
 	copy = guarded_last(&d->input, len);
 	memcpy(copy, d->source + at, len);
@@ -301,6 +304,7 @@ struct decode_result decode_drive(const struct decoder_ops *ops, const uint8_t *
 		.input_max_bytes = or_default(feed->input_max_bytes, MIB),
 		.memory_bytes = feed->memory_bytes ? feed->memory_bytes : 256 * MIB,
 		.check_content = !feed->skip_checksums,
+		.member = feed->member,
 	};
 
 	d.result.same = true;
@@ -313,6 +317,7 @@ struct decode_result decode_drive(const struct decoder_ops *ops, const uint8_t *
 	CHECK(d.worker);
 	drive(&d);
 	d.result.image_bytes = d.decoder->image_offset;
+	memcpy(d.result.note, d.decoder->note, sizeof(d.result.note));
 	if (image && d.result.good && d.result.image_bytes != image_len)
 		d.result.same = false;
 	if (!d.result.good && !d.result.stopped) {

@@ -19,6 +19,7 @@ struct decode_feed {
 	enum feed_size input, room;
 	bool units; /* cut() and unit() where the format has them */
 	bool skip_checksums; /* limits.check_content false */
+	const char *member; /* limits.member */
 	size_t ring_bytes; /* a multiple of the page size; 0: 4 MiB */
 	size_t history_max_bytes; /* 0: the ring without 1 MiB */
 	size_t room_max_bytes; /* 0: 1 MiB */
@@ -37,6 +38,7 @@ struct decode_result {
 	uint64_t calls; /* of step() and cut() */
 	uint64_t units; /* by unit() */
 	uint64_t peak_history_bytes;
+	char note[256]; /* the last one that the decoder left */
 	struct bmap_error err; /* if not good */
 };
 

@@ -129,8 +129,8 @@ static void every_kind_of_member_decodes_to_the_original(void **state)
 		{ "fixed codes", IMAGE_MIXED, 200000, 6, Z_FIXED },
 		{ "no matches", IMAGE_MIXED, 200000, 6, Z_HUFFMAN_ONLY },
 		{ "runs", IMAGE_ZEROS, 300000, 6, Z_RLE },
-		{ "zeros", IMAGE_ZEROS, 9 * MIB, 6, Z_DEFAULT_STRATEGY },
-		{ "long", IMAGE_MIXED, 9 * MIB, 3, Z_DEFAULT_STRATEGY },
+		{ "zeros", IMAGE_ZEROS, 3 * MIB, 6, Z_DEFAULT_STRATEGY },
+		{ "long", IMAGE_MIXED, 3 * MIB, 3, Z_DEFAULT_STRATEGY },
 	};
 
 	(void)state;
@@ -349,7 +349,7 @@ static void repeats_add(struct test_bytes *source, unsigned times, size_t block_
 	uint8_t *image = test_image(IMAGE_NOISE, block_len, 1);
 	struct test_bytes block = { 0 };
 	z_stream z = { 0 };
-	uint32_t crc = 0;
+	uint32_t crc = 0, block_crc;
 
 	for (size_t at = FAR_BACK; at < block_len; at++)
 		image[at] = image[at - FAR_BACK];
@@ -362,9 +362,10 @@ static void repeats_add(struct test_bytes *source, unsigned times, size_t block_
 	block.len = block_len / 2 - z.avail_out;
 	deflateEnd(&z);
 	header_add(source, 0);
+	block_crc = (uint32_t)crc32_z(0, image, block_len);
 	for (unsigned i = 0; i < times; i++) {
 		test_bytes_add(source, block.data, block.len);
-		crc = (uint32_t)crc32_z(crc, image, block_len);
+		crc = (uint32_t)crc32_combine(crc, block_crc, (z_off_t)block_len);
 	}
 	test_bytes_add(source, "\x03\0", 2); /* an empty last block */
 	le32_add(source, crc);

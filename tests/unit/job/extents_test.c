@@ -143,15 +143,13 @@ static void expect_image_mapped(const struct extents *extents, bool unwritten)
 			 (IMAGE_BYTES - 1) / extents->block_size_bytes);
 }
 
-static void check_in(const char *dir, uint64_t block_bytes, bool has_fiemap)
+static void check_image(int fd, bool unwritten, uint64_t block_bytes, bool has_fiemap)
 {
-	bool unwritten;
-	int fd = make_image(dir, &unwritten);
 	struct extents fiemap = { 0 }, seek = { 0 };
 	struct bmap_error err = { 0 };
 
 	if (!extents_read(&fiemap, fd, "image", IMAGE_BYTES, NULL, &err))
-		fail_msg("%s: %s", dir, err.text);
+		fail_msg("%s", err.text);
 	if (block_bytes)
 		assert_int_equal(fiemap.block_size_bytes, block_bytes);
 	/* SEEK_DATA takes what is preallocated for a hole; without FIEMAP nothing tells better. */
@@ -186,13 +184,14 @@ static void mount_and_check(const struct file_system *fs, const char *dir)
 	char mnt[96], file[96], command[256];
 	struct loop_device device = LOOP_DEVICE_INIT;
 	const char *source = "tmpfs";
-	int rc;
+	bool unwritten = false;
+	int rc, fd, mount_errno;
 
 	snprintf(mnt, sizeof(mnt), "%s/mnt", dir);
 	snprintf(file, sizeof(file), "%s/disk", dir);
 	mkdir(mnt, 0700);
 	if (fs->mkfs) {
-		int fd = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600);
+		fd = open(file, O_RDWR | O_CREAT | O_TRUNC, 0600);
 
 		assert_int_equal(ftruncate(fd, (off_t)400 * MIB), 0);
 		close(fd);
@@ -206,17 +205,21 @@ static void mount_and_check(const struct file_system *fs, const char *dir)
 			assert_int_equal(rc, 0);
 	}
 	rc = mount(source, mnt, fs->type, 0, NULL);
-	if (rc)
-		printf("skipped: %s cannot be mounted: %s\n", fs->type, strerror(errno));
-	else
-		check_in(mnt, fs->block_bytes, fs->mkfs != NULL);
+	mount_errno = errno;
+	fd = rc ? -1 : make_image(mnt, &unwritten);
+	/* At once: the open file keeps the file system, so that a failed test leaves no mount. */
 	if (!rc)
-		assert_int_equal(umount(mnt), 0);
-	loop_detach(&device);
+		assert_int_equal(umount2(mnt, MNT_DETACH), 0);
 	unlink(file);
 	rmdir(mnt);
-	if (rc)
+	rmdir(dir);
+	if (rc) {
+		printf("skipped: %s cannot be mounted: %s\n", fs->type, strerror(mount_errno));
+		loop_detach(&device);
 		skip();
+	}
+	check_image(fd, unwritten, fs->block_bytes, fs->mkfs != NULL);
+	loop_detach(&device);
 }
 
 static void each_file_system_tells_where_data_is(void **state)
@@ -229,7 +232,6 @@ static void each_file_system_tells_where_data_is(void **state)
 	}
 	assert_non_null(mkdtemp(dir));
 	mount_and_check(*state, dir);
-	rmdir(dir);
 }
 
 static void any_folder_works(void **state)

@@ -244,12 +244,14 @@ static void *consume(void *arg)
 
 /* --- a run --- */
 
-static void count_warnings(void *user, enum bmap_log_level level, const char *text)
+static void count_messages(void *user, enum bmap_log_level level, const char *text)
 {
 	struct write_bed *bed = user;
 
 	if (level == BMAP_LOG_WARNING && strstr(text, "has not answered"))
 		bed->warnings++;
+	if (level == BMAP_LOG_INFO)
+		bed->infos++;
 }
 
 /* All that comes before the verdict was done. */
@@ -338,7 +340,7 @@ static size_t leaked_count;
 
 void bed_run(struct write_bed *bed)
 {
-	const struct bmap_log log = { .message = count_warnings, .user = bed };
+	const struct bmap_log log = { .message = count_messages, .user = bed };
 	const struct engine_factory factory = { .open = model_open, .arg = &bed->model };
 	struct job_state *job = job_state_new(&log, NULL);
 	struct write_stage *stage;
@@ -348,7 +350,7 @@ void bed_run(struct write_bed *bed)
 	set_up(bed);
 	/* The producer may run before the stage does. */
 	assert_int_equal(pthread_create(&producer, NULL, produce, bed), 0);
-	stage = bed->stage = start(bed, job, &factory, NULL);
+	stage = bed->stage = start(bed, job, bed->engine ? bed->engine : &factory, NULL);
 	assert_non_null(stage);
 	assert_int_equal(pthread_create(&consumer, NULL, consume, bed), 0);
 	wait_until_ended(bed, stage, job);

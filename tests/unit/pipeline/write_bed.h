@@ -36,11 +36,12 @@ struct write_bed {
 	uint64_t stop_after_us; /* stopped so long after the start, 0: not */
 	bool stop_at_commit; /* stopped as soon as the commit block of device 0 is on its way */
 	enum bmap_error_code stop_code;
+	const struct engine_factory *engine; /* in place of the model */
 	/* Results: */
 	struct lane_status status[MODEL_MAX];
 	struct write_stage_counters counters;
 	bool leaked;
-	unsigned warnings;
+	unsigned warnings, infos;
 	/* Inside: */
 	uint8_t *image, *mapped; /* mapped: a byte each, 1 if it is */
 	uint64_t mapped_bytes, first_mapped;

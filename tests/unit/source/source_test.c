@@ -204,8 +204,8 @@ static void names_that_cannot_be_read_are_refused_with_the_reason(void **state)
 	snprintf(absent, sizeof(absent), "%s/absent.img", f->dir);
 	expect_open_fails(absent, BMAP_ERR_NOT_FOUND, absent);
 	expect_open_fails(f->dir, BMAP_ERR_IO, "directory");
-	expect_open_fails("https://example.org/disk.img.zst", BMAP_ERR_UNSUPPORTED, "URLs");
-	expect_open_fails("ssh://host/disk.img", BMAP_ERR_UNSUPPORTED, "URLs");
+	expect_open_fails("gopher://example.org/disk.img.zst", BMAP_ERR_UNSUPPORTED, "URL");
+	expect_open_fails("ssh://-host/disk.img", BMAP_ERR_USAGE, "-");
 	expect_open_fails("1ttp://host/disk.img", BMAP_ERR_NOT_FOUND, "1ttp://host/disk.img");
 	expect_open_fails("a/b://c", BMAP_ERR_NOT_FOUND, "a/b://c");
 	expect_open_fails("", BMAP_ERR_NOT_FOUND, "");
