@@ -167,7 +167,7 @@ static void bzip2_close(struct decoder *d)
 	free(b);
 }
 
-static const char *const bzip2_suffixes[] = { ".bz2", ".bzip2", NULL };
+static const char *const bzip2_suffixes[] = { ".bz2", ".bzip2", ".tbz", ".tbz2", ".tb2", NULL };
 
 const struct decoder_ops bzip2_decoder = {
 	.name = "bzip2",

@@ -430,7 +430,7 @@ static struct decoder *lz4_open(const struct decoder_limits *limits, struct bmap
 	return &z->base;
 }
 
-static const char *const lz4_suffixes[] = { ".lz4", NULL };
+static const char *const lz4_suffixes[] = { ".lz4", ".tlz4", NULL };
 
 const struct decoder_ops lz4_decoder = {
 	.name = "lz4",

@@ -443,7 +443,7 @@ static void lzop_close(struct decoder *d)
 	free(z);
 }
 
-static const char *const lzop_suffixes[] = { ".lzo", ".lzop", NULL };
+static const char *const lzop_suffixes[] = { ".lzo", ".lzop", ".tzo", NULL };
 
 const struct decoder_ops lzop_decoder = {
 	.name = "lzop",

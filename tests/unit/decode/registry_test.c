@@ -67,10 +67,17 @@ static void formats_are_known_by_the_longest_suffix_of_a_name(void **state)
 		{ "disk.img.gz", "gzip" },
 		{ "disk.img.GZ", "gzip" },
 		{ "disk.gzip", "gzip" },
+		{ "disk.tgz", "gzip" },
+		{ "disk.tar.gz", "gzip" },
+		{ "disk.txz", "xz" },
+		{ "disk.tzst", "zstd" },
+		{ "disk.tar", "tar" },
+		{ "disk.ZIP", "zip" },
 		{ "https://host/dir.xz/disk.img.zst", "zstd" },
 		{ "disk.img.xz", "xz" },
 #if HAVE_LZ4
 		{ "disk.img.lz4", "lz4" },
+		{ "disk.tlz4", "lz4" },
 #endif
 #if HAVE_LZOP
 		{ "disk.img.lzo", "lzop" },
