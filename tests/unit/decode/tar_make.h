@@ -4,7 +4,9 @@
 #define DECODE_TAR_MAKE_H
 
 #include "base/checked.h"
+#include "decode/decoder_internal.h"
 #include "decode_driver.h"
+#include "unit_test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -106,6 +108,25 @@ static inline void tar_end_add(struct test_bytes *to)
 {
 	test_bytes_room(to, 1024);
 	to->len += 1024;
+}
+
+/* Small memory: there are many of these. */
+#define SMALL .ring_bytes = 64 * KIB, .history_max_bytes = 1, .input_max_bytes = 64 * KIB
+static const struct decode_feed small_feeds[] = {
+	{ SMALL, .input = FEED_ALL, .room = FEED_ALL, .room_max_bytes = 1 },
+	{ SMALL, .input = FEED_LEAST, .room = FEED_LEAST, .room_max_bytes = 7 },
+};
+
+/* Fails with the words in its message, in every way. */
+static inline void expect_refused(const struct test_bytes *source, const char *words)
+{
+	for (size_t i = 0; i < ARRAY_LEN(small_feeds); i++) {
+		struct decode_result r = decode_drive(&tar_decoder, source->data, source->len, NULL,
+						      0, &small_feeds[i]);
+
+		if (r.good || !strstr(r.err.text, words))
+			fail_msg("'%s', wanted: %s", r.good ? "good" : r.err.text, words);
+	}
 }
 
 #endif
