@@ -6,6 +6,8 @@
 #ifndef BMAP_LOG_H
 #define BMAP_LOG_H
 
+#include <bmap/error.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -17,6 +19,10 @@ struct bmap_log {
 	void (*message)(void *user, enum bmap_log_level level, const char *text);
 	void *user;
 };
+
+/* What may be shown of a name that a user gave: a URL without its user and password, anything else
+ * as it is. The library itself shows no other. malloc'ed; NULL: no memory. */
+BMAP_API char *bmap_name_to_show(const char *name);
 
 #ifdef __cplusplus
 }

@@ -75,7 +75,9 @@ static const struct option_def option_rows[] = {
 
 static const struct argument_def argument_rows[] = {
 	{ "IMAGE",
-	  "the image: a file, plain or compressed, a block device, or - for standard input",
+	  "the image: a file, plain or compressed, a block device, a URL (http, https, ftp, ssh, "
+	  "file), "
+	  "or - for standard input",
 	  offsetof(struct copy_args, image) },
 	{ "DEST", "where to: a block device, a file, or /dev/null",
 	  offsetof(struct copy_args, dest) },

@@ -6,6 +6,7 @@
 #include "cli/text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 struct verify_args {
 	struct common_args common;
@@ -36,7 +37,7 @@ static const struct option_def option_rows[] = {
 
 static const struct argument_def argument_rows[] = {
 	{ "IMAGE_OR_DEVICE",
-	  "what to check: an image, plain or compressed, a block device, or - for "
+	  "what to check: an image, plain or compressed, a block device, a URL, or - for "
 	  "standard input; it is only read",
 	  offsetof(struct verify_args, input) },
 };
@@ -118,13 +119,16 @@ static void report_success(struct run *run, const struct verify_args *a,
 static int run_verify(struct run *run, const void *opaque)
 {
 	const struct verify_args *a = opaque;
+	struct verify_args shown = *a;
+	char *name = bmap_name_to_show(a->input);
 	struct bmap_verify_options options = BMAP_VERIFY_OPTIONS_INIT;
 	struct bmap_verify_result result = { 0 };
 	struct bmap_error err = { 0 };
-	struct verify_progress vp = { .run = run, .args = a };
+	struct verify_progress vp = { .run = run, .args = &shown };
 	bool ok;
 
-	signals_set_state("%.500s: nothing was checked", a->input);
+	shown.input = name ? name : "the image";
+	signals_set_state("%.500s: nothing was checked", shown.input);
 	progress_init(&vp.progress, &run->out, "verified");
 	options.input = a->input;
 	options.bmap = a->bmap;
@@ -139,8 +143,8 @@ static int run_verify(struct run *run, const void *opaque)
 	options.user = &vp;
 	ok = bmap_verify(&options, &result, &err);
 	progress_end(&vp.progress, ok);
-	if (!ok)
-		return report_failure(run, &err);
-	report_success(run, a, &result);
-	return EXIT_OK;
+	if (ok)
+		report_success(run, &shown, &result);
+	free(name);
+	return ok ? EXIT_OK : report_failure(run, &err);
 }

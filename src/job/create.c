@@ -5,6 +5,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "digest/digest.h"
+#include "source/url.h"
 
 #include <bmap/create.h>
 #include <inttypes.h>
@@ -17,10 +18,31 @@ struct create {
 
 static struct bmap_map *map_of_extents(struct extents *extents, uint64_t size_bytes,
 				       enum bmap_digest digest, struct bmap_error *err);
+static bool create_local(const struct bmap_create_options *options, struct bmap_map **out,
+			 struct bmap_error *err);
 static bool hash_ranges(struct create *create, int fd, struct bmap_error *err);
 
 bool bmap_create(const struct bmap_create_options *options, struct bmap_map **out,
 		 struct bmap_error *err)
+{
+	struct bmap_create_options local = *options;
+	CLEANUP_FREE char *path = url_to_local(options->image, err), *shown = NULL;
+
+	*out = NULL;
+	if (!path)
+		return false;
+	local.image = path;
+	if (!url_is_remote(path))
+		return create_local(&local, out, err);
+	shown = url_display(path);
+	return bmap_error_set(err, BMAP_ERR_USAGE,
+			      "%s: only a file of this machine shows where its holes are: download "
+			      "it first, and unpack it with its holes",
+			      shown ? shown : "URL");
+}
+
+static bool create_local(const struct bmap_create_options *options, struct bmap_map **out,
+			 struct bmap_error *err)
 {
 	const char *path = options->image;
 	enum bmap_digest digest = options->digest ? options->digest : BMAP_DIGEST_SHA256;
@@ -28,7 +50,6 @@ bool bmap_create(const struct bmap_create_options *options, struct bmap_map **ou
 	struct extents extents;
 	struct stat before;
 
-	*out = NULL;
 	CLEANUP_CLOSE int fd = image_file_open(path, &before, err);
 	if (fd < 0)
 		return false;

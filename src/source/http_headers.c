@@ -46,6 +46,8 @@ void http_headers_line(struct http_headers *headers, const char *bytes, size_t l
 			keep(headers->etag, sizeof(headers->etag), value);
 	} else if (value_of(line, "Last-Modified", &value)) {
 		keep(headers->last_modified, sizeof(headers->last_modified), value);
+	} else if (value_of(line, "Location", &value)) {
+		keep(headers->location, sizeof(headers->location), value);
 	}
 }
 

@@ -17,6 +17,7 @@ struct http_headers {
 	uint64_t range_begin, range_end, range_total;
 	char etag[256]; /* with its quotes; empty: none, a weak one, or one too long to keep */
 	char last_modified[64];
+	char location[8192]; /* may be relative; empty: none, or one too long to keep */
 };
 
 /* One line, with or without its end. A status line begins anew: only the last response counts. */

@@ -24,7 +24,7 @@
 #endif
 
 static bool set_protocol(CURL *easy, enum url_scheme scheme);
-static bool set_credentials(struct http_source *http, const struct url *url,
+static bool set_credentials(struct http_source *http, const struct url *url, const char *asked,
 			    struct bmap_error *err);
 static bool set_range(struct http_source *http);
 static size_t on_header(char *line, size_t size, size_t count, void *arg);
@@ -44,12 +44,12 @@ bool http_request_open(struct http_source *http, struct bmap_error *err)
 
 	if (!url_parse(&url, text, err))
 		return false;
+	asked = url_request_text(&url);
 	*request = (struct http_request){
 		.is_ftp = url.scheme == URL_FTP,
 		.kept_redirect = http->redirected && !http->redirects,
 		.body_end = HTTP_OPEN_END,
 	};
-	asked = url_request_text(&url);
 	request->easy = easy = curl_easy_init();
 	if (!asked || !easy || curl_easy_setopt(easy, CURLOPT_URL, asked) ||
 	    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, request->curl_text) ||
@@ -71,7 +71,7 @@ bool http_request_open(struct http_source *http, struct bmap_error *err)
 				      "without the URL's scheme",
 				      http->source.name);
 	}
-	if (!set_credentials(http, &url, err)) {
+	if (!set_credentials(http, &url, asked, err)) {
 		http_request_close(http);
 		return false;
 	}
@@ -96,13 +96,32 @@ static bool set_protocol(CURL *easy, enum url_scheme scheme)
 	}
 }
 
+/* libcurl looks into ~/.netrc for the password of a user that stands in the URL, but not for that
+ * of its option. */
+static bool set_user(CURL *easy, const struct url *url, const char *asked, const char *user)
+{
+	char *escaped = curl_easy_escape(easy, user, 0), *with_user;
+	bool good = false;
+
+	if (escaped &&
+	    asprintf(&with_user, "%.*s://%s@%s", (int)url->scheme_name.len, url->scheme_name.at,
+		     escaped, asked + url->scheme_name.len + 3) >= 0) {
+		good = curl_easy_setopt(easy, CURLOPT_URL, with_user) == CURLE_OK;
+		free(with_user);
+	}
+	curl_free(escaped);
+	return good;
+}
+
 /* The URL's own user and password, or, where a redirect leads elsewhere on the same server, those
  * of the URL it came from. What is found in ~/.netrc is looked up for the host that is asked. */
-static bool set_credentials(struct http_source *http, const struct url *url, struct bmap_error *err)
+static bool set_credentials(struct http_source *http, const struct url *url, const char *asked,
+			    struct bmap_error *err)
 {
 	CURL *easy = http->request.easy;
 	CLEANUP_FREE char *user = NULL, *password = NULL;
 	struct url original;
+	bool good;
 
 	if (curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL))
 		return bmap_error_memory(err, http->source.name);
@@ -115,17 +134,15 @@ static bool set_credentials(struct http_source *http, const struct url *url, str
 	if (!url->has_userinfo)
 		return true;
 	user = url_decode(url->user, http->source.name, err);
-	if (!user)
+	password = user ? url_decode(url->password, http->source.name, err) : NULL;
+	if (!password)
 		return false;
-	if (url->has_password) {
-		password = url_decode(url->password, http->source.name, err);
-		if (!password)
-			return false;
-	}
-	if (curl_easy_setopt(easy, CURLOPT_USERNAME, user) ||
-	    (password && curl_easy_setopt(easy, CURLOPT_PASSWORD, password)))
-		return bmap_error_memory(err, http->source.name);
-	return true;
+	if (url->has_password)
+		good = !curl_easy_setopt(easy, CURLOPT_USERNAME, user) &&
+		       !curl_easy_setopt(easy, CURLOPT_PASSWORD, password);
+	else
+		good = !*user || set_user(easy, url, asked, user);
+	return good || bmap_error_memory(err, http->source.name);
 }
 
 static bool add_field(struct http_request *request, const char *name, const char *value)
@@ -342,13 +359,9 @@ static enum http_verdict judge_http(struct http_source *http)
 {
 	const struct http_headers *headers = &http->request.headers;
 	unsigned status = headers->status;
-	char *elsewhere = NULL;
 
-	if (status >= 300 && status < 400) {
-		curl_easy_getinfo(http->request.easy, CURLINFO_REDIRECT_URL, &elsewhere);
-		if (elsewhere)
-			return HTTP_REDIRECTED;
-	}
+	if (status >= 300 && status < 400 && headers->location[0])
+		return HTTP_REDIRECTED;
 	switch (status) {
 	case 200:
 	case 203:

@@ -314,31 +314,62 @@ static bool may_lead_to(const struct url *url)
 	return url->scheme == URL_HTTP || url->scheme == URL_HTTPS || url->scheme == URL_FTP;
 }
 
-static bool follow(struct http_source *http, struct bmap_error *err)
+/* Where a redirect leads; NULL: nowhere that could be understood. Freed with curl_free(). */
+static char *redirect_target(struct http_source *http)
 {
-	const char *target = NULL;
-	CLEANUP_FREE char *shown = NULL;
+	const char *from = http->redirected ? http->redirected : http->text;
+	CLEANUP_FREE char *base = NULL;
+	CURLU *handle = curl_url();
+	char *target = NULL;
 	struct url url;
 
-	curl_easy_getinfo(http->request.easy, CURLINFO_REDIRECT_URL, &target);
-	if (++http->redirects > MAX_REDIRECTS)
+	if (handle && url_parse(&url, from, NULL) && (base = url_request_text(&url)) &&
+	    !curl_url_set(handle, CURLUPART_URL, base, CURLU_NON_SUPPORT_SCHEME) &&
+	    !curl_url_set(handle, CURLUPART_URL, http->request.headers.location,
+			  CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE) &&
+	    curl_url_get(handle, CURLUPART_URL, &target, 0))
+		target = NULL;
+	curl_url_cleanup(handle);
+	return target;
+}
+
+static bool check_target(const struct http_source *http, const char *target, struct bmap_error *err)
+{
+	CLEANUP_FREE char *shown = target ? url_display(target) : NULL;
+	struct url url;
+
+	if (target && url_parse(&url, target, NULL) && may_lead_to(&url)) {
+		log_debug(http->source.log, "%s: redirected to %s", http->source.name,
+			  shown ? shown : "another URL");
+		return true;
+	}
+	return bmap_error_set(err, BMAP_ERR_IO,
+			      "%s: the server points to %.500s: refused, only http, https and ftp "
+			      "URLs are followed",
+			      http->source.name, shown ? shown : "what is no URL");
+}
+
+static bool follow(struct http_source *http, struct bmap_error *err)
+{
+	char *target = redirect_target(http), *copy;
+
+	http_request_close(http);
+	if (++http->redirects > MAX_REDIRECTS) {
+		curl_free(target);
 		return bmap_error_set(err, BMAP_ERR_IO,
 				      "%s: more than %u redirects, one to the next: given up",
 				      http->source.name, MAX_REDIRECTS);
-	shown = url_display(target);
-	if (!shown)
+	}
+	if (!check_target(http, target, err)) {
+		curl_free(target);
+		return false;
+	}
+	copy = strdup(target);
+	curl_free(target);
+	if (!copy)
 		return bmap_error_memory(err, http->source.name);
-	if (!url_parse(&url, target, NULL) || !may_lead_to(&url))
-		return bmap_error_set(err, BMAP_ERR_IO,
-				      "%s: the server points to %.500s: refused, only http, https "
-				      "and ftp are followed",
-				      http->source.name, shown);
 	free(http->redirected);
-	http->redirected = strdup(target);
-	http_request_close(http);
-	if (!http->redirected)
-		return bmap_error_memory(err, http->source.name);
-	log_debug(http->source.log, "%s: redirected to %s", http->source.name, shown);
+	http->redirected = copy;
 	return true;
 }
 

@@ -2,6 +2,8 @@
 #include "source/url.h"
 #include "base/checked.h"
 
+#include <bmap/log.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -183,6 +185,11 @@ char *url_display(const char *text)
 	    0)
 		return NULL;
 	return out;
+}
+
+char *bmap_name_to_show(const char *name)
+{
+	return url_display(name);
 }
 
 static int hex_value(char c)
