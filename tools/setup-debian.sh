@@ -11,7 +11,7 @@ build="gcc libc6-dev meson ninja-build pkg-config python3
 	libxml2-dev libssl-dev libzstd-dev zlib1g-dev liblzma-dev libxxhash-dev liburing-dev libisal-dev
 	liblz4-dev liblzo2-dev libbz2-dev libcurl4-openssl-dev"
 demo="e2fsprogs fdisk util-linux mount coreutils findutils diffutils zstd gzip pigz"
-test="$demo clang clang-format libclang-rt-14-dev libcmocka-dev g++ binutils git procps
+test="$demo clang clang-format libclang-rt-14-dev libcmocka-dev g++ binutils git procps gpg gpg-agent gpgv
 	bmap-tools xz-utils isal lz4 lzop xfsprogs btrfs-progs libseccomp-dev strace"
 bench="$demo bmap-tools isal fio"
 

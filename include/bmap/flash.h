@@ -42,6 +42,16 @@ struct bmap_flash_options {
 	size_t struct_size;
 	const char *image; /* path; "-": standard input */
 	const char *bmap; /* path; NULL: discovered beside the image, unless no_bmap */
+	/* The bmap's OpenPGP signature, checked by GnuPG before anything else is done: detached
+	 * (bmap_signature; NULL: the bmap's name with .asc or .sig behind it, where there is such a
+	 * file) or inside a clearsigned bmap. One that is there and not good ends the job, code
+	 * REFUSED; only the signed bytes are used. Without one, keyring and fingerprint are an
+	 * error, code NOT_FOUND. */
+	const char *bmap_signature;
+	bool no_signature; /* do not look; excludes the three others, as does no_bmap */
+	const char *keyring; /* path of an OpenPGP keyring for gpgv; NULL: gpg and the user's */
+	const char
+		*fingerprint; /* 40 or 64 digits: the key (or its primary) that must have signed */
 	const char *const *targets; /* paths; borrowed for the call, as are all strings */
 	size_t target_count;
 	const char *member; /* of an archive: full name or base name; NULL: first regular file */

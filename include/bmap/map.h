@@ -75,8 +75,9 @@ BMAP_API bool bmap_digest_from_name(const char *name, enum bmap_digest *out);
 BMAP_API bool bmap_map_parse(struct bmap_map **out, const char *text, size_t len, const char *name,
 			     struct bmap_error *err);
 
-/* Reads a bmap file, plain or compressed (recognised by content): at most 1 GiB of XML. path may be
- * "-" for standard input, or a URL (http, https, ftp, ssh, file): then it may wait long. */
+/* Reads a bmap file, plain, compressed or clearsigned (recognised by content): at most 1 GiB of
+ * XML. path may be "-" for standard input, or a URL (http, https, ftp, ssh, file): then it may wait
+ * long. No signature is looked at: bmap_flash() and bmap_verify() do that. */
 BMAP_API bool bmap_map_load(struct bmap_map **out, const char *path, struct bmap_error *err);
 
 /* The XML of a map, always in version 2.0. *text is malloc'ed (NUL-terminated, not counted). */

@@ -24,6 +24,10 @@ struct bmap_verify_options {
 	size_t struct_size;
 	const char *input; /* path of an image or device; "-": standard input */
 	const char *bmap; /* NULL: discovered beside input */
+	/* As in struct bmap_flash_options (flash.h). */
+	const char *bmap_signature;
+	bool no_signature;
+	const char *keyring, *fingerprint;
 	const char *member; /* of an archive: full name or base name; NULL: first regular file */
 	uint64_t memory_bytes;
 	unsigned queue_depth;

@@ -6,11 +6,7 @@
 #include "cli/signals.h"
 #include "cli/text.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct copy_args {
 	struct common_args common;
@@ -18,8 +14,7 @@ struct copy_args {
 	const char *bmap;
 	const char *member;
 	bool no_bmap, no_verify, removable_only, allow_dev_files;
-	const char *bmap_sig, *keyring, *fingerprint;
-	bool no_sig_verify;
+	struct signature_args signature;
 	const char *psplash_pipe;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers, stall_seconds;
@@ -36,15 +31,7 @@ static const struct option_def option_rows[] = {
 	  .help = "do without: write every byte of the image" },
 	{ OPTION_FLAG, "no-verify", PLACE(no_verify),
 	  .help = "do not check the image against the checksums of the bmap" },
-	{ OPTION_TEXT, "bmap-sig", .value_name = "FILE", PLACE(bmap_sig),
-	  .help = "detached signature of the bmap (refused: this build cannot check it)" },
-	{ OPTION_FLAG, "no-sig-verify", PLACE(no_sig_verify),
-	  .help = "take the bmap without a look at its signature, and without the warning that "
-		  "it was not checked" },
-	{ OPTION_TEXT, "keyring", .value_name = "FILE", PLACE(keyring),
-	  .help = "keys that may sign the bmap (refused: this build cannot check it)" },
-	{ OPTION_TEXT, "fingerprint", .value_name = "HEX", PLACE(fingerprint),
-	  .help = "key that must have signed the bmap (refused: this build cannot check it)" },
+	SIGNATURE_OPTIONS(struct copy_args),
 
 	{ OPTION_GROUP, .help = "the image" },
 	MEMBER_OPTION(struct copy_args),
@@ -105,100 +92,15 @@ const struct command command_copy = {
 static bool check(const void *opaque, char *error)
 {
 	const struct copy_args *a = opaque;
-	const struct {
-		bool first, second;
-		const char *names;
-	} pairs[] = {
+	const struct conflict pairs[] = {
 		{ a->no_bmap, a->bmap != NULL, "--nobmap and --bmap" },
-		{ a->no_bmap, a->bmap_sig != NULL, "--nobmap and --bmap-sig" },
-		{ a->bmap_sig != NULL, a->no_sig_verify, "--bmap-sig and --no-sig-verify" },
-		{ a->no_sig_verify, a->keyring != NULL, "--no-sig-verify and --keyring" },
-		{ a->no_sig_verify, a->fingerprint != NULL, "--no-sig-verify and --fingerprint" },
+		{ a->no_bmap, a->signature.bmap_sig != NULL, "--nobmap and --bmap-sig" },
+		{ a->no_bmap, a->signature.keyring != NULL, "--nobmap and --keyring" },
+		{ a->no_bmap, a->signature.fingerprint != NULL, "--nobmap and --fingerprint" },
 	};
 
-	for (size_t i = 0; i < COUNT_OF(pairs); i++) {
-		if (pairs[i].first && pairs[i].second) {
-			snprintf(error, OPTION_ERROR_ROOM, "%s cannot be used together",
-				 pairs[i].names);
-			return false;
-		}
-	}
-	return true;
-}
-
-/* What was asked for and cannot be done must not look done. */
-static bool refuse_signature_options(struct run *run, const struct copy_args *a)
-{
-	const char *name = a->bmap_sig      ? "--bmap-sig"
-			   : a->keyring     ? "--keyring"
-			   : a->fingerprint ? "--fingerprint"
-					    : NULL;
-
-	if (name)
-		output_error(
-			&run->out,
-			"%s: signature verification is not in this build: nothing was written; "
-			"check the bmap with gpg --verify, then use --no-sig-verify",
-			name);
-	return !name;
-}
-
-static bool is_clearsigned(const char *path)
-{
-	static const char marker[] = "-----BEGIN PGP SIGNED MESSAGE-----";
-	char head[sizeof(marker) - 1];
-	struct stat st;
-	bool signed_inside = false;
-	int fd;
-
-	/* A pipe gives its bytes only once. */
-	if (stat(path, &st) || !S_ISREG(st.st_mode))
-		return false;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return false;
-	if (read(fd, head, sizeof(head)) == (ssize_t)sizeof(head))
-		signed_inside = !memcmp(head, marker, sizeof(head));
-	close(fd);
-	return signed_inside;
-}
-
-static void warn_of_signatures(struct run *run, const char *bmap)
-{
-	static const char *const endings[] = { ".asc", ".sig" };
-	size_t room = strlen(bmap) + sizeof(".asc");
-	char *path;
-
-	if (is_clearsigned(bmap)) {
-		output_warning(&run->out, "%s: is signed, but the signature was not checked", bmap);
-		return;
-	}
-	path = malloc(room);
-	for (size_t i = 0; path && i < COUNT_OF(endings); i++) {
-		snprintf(path, room, "%s%s", bmap, endings[i]);
-		if (!access(path, F_OK)) {
-			output_warning(&run->out,
-				       "%s: there is a signature '%s', but it was not checked",
-				       bmap, path);
-			break;
-		}
-	}
-	free(path);
-}
-
-static void look_for_signatures(struct run *run, const struct copy_args *a)
-{
-	struct bmap_error ignored = { 0 };
-	char *found = NULL;
-
-	if (a->no_sig_verify || a->no_bmap)
-		return;
-	if (a->bmap)
-		warn_of_signatures(run, a->bmap);
-	else if (strcmp(a->image, "-") != 0 && !strstr(a->image, "://") &&
-		 bmap_map_discover(a->image, &found, &ignored))
-		warn_of_signatures(run, found);
-	free(found);
+	return conflicts_check(pairs, COUNT_OF(pairs), error) &&
+	       signature_args_check(&a->signature, error);
 }
 
 /* The bytes that every target still in the running has, and whether all of those only wait. */
@@ -280,9 +182,6 @@ static int run_copy(struct run *run, const void *opaque)
 	int code = EXIT_OK;
 	bool ok;
 
-	if (!refuse_signature_options(run, a))
-		return EXIT_FAILED;
-	look_for_signatures(run, a);
 	signals_set_state("nothing was written to %.500s", a->dest);
 	progress_init(&cp.progress, &run->out, "copied");
 	if (a->psplash_pipe) {
@@ -291,6 +190,10 @@ static int run_copy(struct run *run, const void *opaque)
 	}
 	options.image = a->image;
 	options.bmap = a->bmap;
+	options.bmap_signature = a->signature.bmap_sig;
+	options.no_signature = a->signature.no_sig_verify;
+	options.keyring = a->signature.keyring;
+	options.fingerprint = a->signature.fingerprint;
 	options.member = a->member;
 	options.targets = &a->dest;
 	options.target_count = 1;

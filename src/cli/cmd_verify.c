@@ -13,6 +13,7 @@ struct verify_args {
 	const char *input;
 	const char *bmap;
 	const char *member;
+	struct signature_args signature;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers;
 };
@@ -22,6 +23,8 @@ static const struct option_def option_rows[] = {
 	{ OPTION_TEXT, "bmap", .value_name = "FILE", .place = offsetof(struct verify_args, bmap),
 	  .help = "the bmap, plain or compressed (default: looked for beside the image, as copy "
 		  "does)" },
+
+	SIGNATURE_OPTIONS(struct verify_args),
 
 	{ OPTION_GROUP, .help = "the image" },
 	MEMBER_OPTION(struct verify_args),
@@ -42,6 +45,7 @@ static const struct argument_def argument_rows[] = {
 	  offsetof(struct verify_args, input) },
 };
 
+static bool check(const void *args, char *error);
 static int run_verify(struct run *run, const void *args);
 
 const struct command command_verify = {
@@ -54,8 +58,16 @@ const struct command command_verify = {
 	.table = { option_rows, COUNT_OF(option_rows), argument_rows, COUNT_OF(argument_rows),
 		   false },
 	.args_bytes = sizeof(struct verify_args),
+	.check = check,
 	.run = run_verify,
 };
+
+static bool check(const void *opaque, char *error)
+{
+	const struct verify_args *a = opaque;
+
+	return signature_args_check(&a->signature, error);
+}
 
 struct verify_progress {
 	struct run *run;
@@ -132,6 +144,10 @@ static int run_verify(struct run *run, const void *opaque)
 	progress_init(&vp.progress, &run->out, "verified");
 	options.input = a->input;
 	options.bmap = a->bmap;
+	options.bmap_signature = a->signature.bmap_sig;
+	options.no_signature = a->signature.no_sig_verify;
+	options.keyring = a->signature.keyring;
+	options.fingerprint = a->signature.fingerprint;
 	options.member = a->member;
 	options.memory_bytes = a->memory_bytes;
 	options.queue_depth = a->queue_depth;

@@ -23,6 +23,12 @@ struct common_args {
 	bool debug;
 };
 
+/* Of the commands that read a bmap; in their structs as "signature". */
+struct signature_args {
+	const char *bmap_sig, *keyring, *fingerprint;
+	bool no_sig_verify;
+};
+
 struct run {
 	const struct command *command;
 	struct output out;
@@ -50,6 +56,14 @@ extern const struct command command_verify;
  * of one. */
 int report_failure(struct run *run, const struct bmap_error *err);
 
+/* A check of a command: false, with error filled, if both halves of one of the pairs were given. */
+struct conflict {
+	bool first, second;
+	const char *names; /* "--this and --that" */
+};
+bool conflicts_check(const struct conflict *pairs, size_t count, char *error);
+bool signature_args_check(const struct signature_args *args, char *error);
+
 /* The first rows of a command's option table; type begins with a struct common_args. */
 #define COMMON_OPTIONS(type)                                                                       \
 	{ OPTION_GROUP, .help = "general options" },                                               \
@@ -64,6 +78,26 @@ int report_failure(struct run *run, const struct bmap_error *err);
 	{                                                                                          \
 		OPTION_FLAG, "debug", 'd', .added = true, .help = "print debugging information",   \
 					   .place = offsetof(type, common.debug)                   \
+	}
+
+#define SIGNATURE_OPTIONS(type)                                                                    \
+	{ OPTION_TEXT, "bmap-sig", .value_name = "FILE",                                           \
+	  .help = "the detached signature of the bmap (default: the bmap's name with .asc or "     \
+		  ".sig behind it, if there is such a file; a clearsigned bmap holds its own)",    \
+	  .place = offsetof(type, signature.bmap_sig) },                                           \
+		{ OPTION_FLAG, "no-sig-verify",                                                    \
+		  .help = "take the bmap without a look at its signature",                         \
+		  .place = offsetof(type, signature.no_sig_verify) },                              \
+		{ OPTION_TEXT, "keyring", .value_name = "FILE",                                    \
+		  .help = "the keys that may sign the bmap, for gpgv; a signature is then needed " \
+			  "(default: gpg and your own keyring)",                                   \
+		  .place = offsetof(type, signature.keyring) },                                    \
+	{                                                                                          \
+		OPTION_TEXT, "fingerprint",                                                        \
+			.value_name = "HEX",                                                       \
+			.help = "the key that must have signed the bmap: its full fingerprint, "   \
+				"or that of its primary key",                                      \
+			.place = offsetof(type, signature.fingerprint)                             \
 	}
 
 #define MEMBER_OPTION(type)                                                                        \

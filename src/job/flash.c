@@ -50,6 +50,10 @@ static bool open_stream(struct flash *flash, struct bmap_error *err)
 	const struct image_stream_options stream_options = {
 		.image = options->image,
 		.bmap = options->bmap,
+		.bmap_signature = options->bmap_signature,
+		.no_signature = options->no_signature,
+		.keyring = options->keyring,
+		.fingerprint = options->fingerprint,
 		.member = options->member,
 		.no_bmap = options->no_bmap,
 		.no_verify = options->no_verify,
@@ -90,7 +94,8 @@ static void log_job(const struct flash *flash)
 static bool open_targets(struct flash *flash, struct bmap_error *err)
 {
 	const struct bmap_flash_options *options = flash->options;
-	const char *sources[] = { flash->stream.image, flash->stream.bmap_path };
+	const char *sources[] = { flash->stream.image, flash->stream.bmap_path,
+				  options->bmap_signature, options->keyring };
 	const struct target_rules rules = {
 		.image_size_bytes = flash->stream.plan.image_size_bytes,
 		.removable_only = options->removable_only,

@@ -44,19 +44,30 @@ static bool is_stdin(const char *image)
 	return !strcmp(image, "-");
 }
 
-static bool load_map(struct image_stream *stream, struct bmap_error *err)
+static struct map_request map_request(const struct image_stream *stream)
 {
 	const struct image_stream_options *options = &stream->options;
-	const struct map_request request = {
+
+	return (struct map_request){
 		.image = stream->image,
 		.bmap = options->bmap,
+		.signature = options->bmap_signature,
+		.no_signature = options->no_signature,
+		.keyring = options->keyring,
+		.fingerprint = options->fingerprint,
 		.stop = options->stop,
 		.log = options->log,
 	};
+}
+
+static bool load_map(struct image_stream *stream, struct bmap_error *err)
+{
+	const struct image_stream_options *options = &stream->options;
+	const struct map_request request = map_request(stream);
 
 	if (map_find(&request, &stream->map, &stream->bmap_path, err))
 		return true;
-	if (!options->bmap && err->code == BMAP_ERR_NOT_FOUND)
+	if (!options->bmap && !stream->bmap_path && err->code == BMAP_ERR_NOT_FOUND)
 		return bmap_error_set(err, BMAP_ERR_NOT_FOUND,
 				      "%s: no bmap file was found beside it: name one with --bmap, "
 				      "or write the whole image with --nobmap",
@@ -236,12 +247,16 @@ bool image_stream_open(struct image_stream *stream, const struct image_stream_op
 		       struct bmap_error *err)
 {
 	struct bmap_error dummy;
+	struct map_request request;
 	bool good;
 
 	if (!err)
 		err = &dummy;
 	*stream = (struct image_stream){ .options = *options };
 	stream->options.memory_bytes = job_memory_bytes(options->memory_bytes);
+	request = map_request(stream);
+	if (!map_request_check(&request, options->no_bmap, err))
+		return false;
 	/* A bmap that is broken or not there is said before a pipe is waited for. */
 	good = set_image(stream, err) &&
 	       (options->no_bmap || !options->bmap || load_map(stream, err));

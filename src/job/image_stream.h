@@ -12,6 +12,9 @@
 
 struct image_stream_options {
 	const char *image, *bmap; /* bmap NULL: discovered, unless no_bmap */
+	const char *bmap_signature; /* this and the next two as in struct bmap_flash_options */
+	bool no_signature;
+	const char *keyring, *fingerprint;
 	const char *member; /* of an archive, NULL: its first regular file */
 	bool no_bmap, no_verify;
 	uint64_t memory_bytes;

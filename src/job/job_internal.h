@@ -14,20 +14,29 @@
 bool verify_stream(const struct bmap_verify_options *options, struct bmap_verify_result *result,
 		   struct bmap_error *err);
 
-/* bmap_map_load() of a source that was opened: reads it to its end. */
-bool map_read(struct bmap_map **out, struct source *source, struct bmap_error *err);
-
 /* The map of an image. */
 struct map_request {
 	const char *image; /* path or URL */
 	const char *bmap; /* path or URL; NULL: discovered, which is logged */
+	/* What is asked of the bmap's signature: the four as in struct bmap_flash_options. */
+	const char *signature;
+	bool no_signature;
+	const char *keyring, *fingerprint;
 	const struct bmap_stop *stop;
 	const struct bmap_log *log;
 };
 /* *path is malloc'ed: where it was found, a URL without user and password. False with code
- * NOT_FOUND if there is none. */
+ * NOT_FOUND and path NULL if there is none; with a path, what was found cannot be used. */
 bool map_find(const struct map_request *request, struct bmap_map **map, char **path,
 	      struct bmap_error *err);
+
+/* Whether what a request says of signatures makes sense, with a bmap or without. Reads no file. */
+bool map_request_check(const struct map_request *request, bool no_bmap, struct bmap_error *err);
+/* bmap_map_load() of a source that was opened as path (which, of a URL, may hold a password): reads
+ * it to its end. Where it has a signature that is to be checked, nothing of it is unpacked or
+ * parsed before that was found good. Of the request image and bmap do not matter. */
+bool map_read(struct bmap_map **out, struct source *source, const char *path,
+	      const struct map_request *request, struct bmap_error *err);
 
 /* The memory limit of a job: options' own, or the default. */
 uint64_t job_memory_bytes(uint64_t asked_bytes);

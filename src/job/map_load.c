@@ -6,93 +6,108 @@
  * beforehand. What does not begin like a bmap is refused after its first bytes, so that an image
  * given by mistake is not unpacked first. */
 #include "base/checked.h"
-#include "base/cleanup.h"
 #include "bmap/xml_reader.h"
 #include "decode/decoder.h"
 #include "job/job_internal.h"
+#include "job/map_input.h"
+#include "job/map_signature.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-#define TEXT_MAX_BYTES (1024u * MIB)
-/* Less is tried where address space is short: 32 bit, ulimit -v, strict overcommit. */
-#define TEXT_MIN_BYTES (16u * MIB)
-#define INPUT_BYTES (1u * MIB) /* a zstd block is 128 KiB, all others take less at once */
 /* What a decoder may ask for at once, before its output has to be looked at. */
 #define ROOM_STEP_BYTES (8u * MIB)
 #define DECODER_MEMORY_BYTES (128u * MIB) /* xz -9 has a dictionary of 64 MiB */
 
-struct text {
-	char *bytes; /* room of reserved address space */
-	size_t len, room;
-	bool head_good; /* its first bytes were looked at */
-};
-
-struct input {
-	const char *path; /* the source's name */
-	struct source *source;
-	uint8_t *bytes; /* INPUT_BYTES */
-	size_t at, len; /* not consumed: from at to len */
-	bool ended;
-};
-
-static bool text_new(struct text *text, const char *path, struct bmap_error *err);
-static void text_free(struct text *text);
-static bool read_text(struct input *in, struct text *text, struct bmap_error *err);
-static bool input_fill(struct input *in, struct bmap_error *err);
-static bool copy_plain(struct input *in, struct text *text, struct bmap_error *err);
-static bool decode(const struct decoder_ops *ops, struct input *in, struct text *text,
+static bool load(struct bmap_map **out, struct map_input *in, const char *path,
+		 const struct map_request *request, struct bmap_error *err);
+static bool load_signed(struct bmap_map **out, struct map_input *in,
+			const struct map_signature *signature, const struct map_request *request,
+			struct bmap_error *err);
+static bool load_unsigned(struct bmap_map **out, struct map_input *in, struct bmap_error *err);
+static bool read_text(struct map_input *in, struct map_text *text, struct bmap_error *err);
+static bool copy_plain(struct map_input *in, struct map_text *text, struct bmap_error *err);
+static bool decode(const struct decoder_ops *ops, struct map_input *in, struct map_text *text,
 		   struct bmap_error *err);
 
 bool bmap_map_load(struct bmap_map **out, const char *path, struct bmap_error *err)
 {
+	static const struct map_request unchecked = { .no_signature = true };
 	struct source *source = source_open(path, NULL, err);
 	bool good;
 
 	*out = NULL;
-	good = source && map_read(out, source, err);
+	good = source && map_read(out, source, path, &unchecked, err);
 	source_close(source);
 	return good;
 }
 
-bool map_read(struct bmap_map **out, struct source *source, struct bmap_error *err)
+bool map_read(struct bmap_map **out, struct source *source, const char *path,
+	      const struct map_request *request, struct bmap_error *err)
 {
-	CLEANUP_FREE uint8_t *bytes = malloc(INPUT_BYTES);
-	const char *path = source->name;
-	struct input in = { .path = path, .source = source, .bytes = bytes };
-	struct text text;
+	struct map_input in;
+	struct bmap_error dummy;
 	bool good;
 
+	if (!err)
+		err = &dummy;
 	*out = NULL;
-	if (!bytes)
-		return bmap_error_memory(err, path);
-	if (!text_new(&text, path, err))
-		return false;
-	good = read_text(&in, &text, err) && bmap_map_parse(out, text.bytes, text.len, path, err);
-	text_free(&text);
+	good = map_input_of_source(&in, source, err) && load(out, &in, path, request, err);
+	map_input_close(&in);
 	return good;
 }
 
-static bool text_new(struct text *text, const char *path, struct bmap_error *err)
+static bool load(struct bmap_map **out, struct map_input *in, const char *path,
+		 const struct map_request *request, struct bmap_error *err)
 {
-	*text = (struct text){ .room = TEXT_MAX_BYTES };
-	for (; text->room >= TEXT_MIN_BYTES; text->room /= 2) {
-		text->bytes = mmap(NULL, text->room, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (text->bytes != MAP_FAILED)
-			return true;
-	}
-	return bmap_error_memory(err, path);
+	struct map_signature signature;
+	bool good;
+
+	if (!map_input_fill(in, err) || !map_signature_find(&signature, in, path, request, err))
+		return false;
+	good = signature.kind == MAP_SIGNATURE_NONE
+		       ? load_unsigned(out, in, err)
+		       : load_signed(out, in, &signature, request, err);
+	map_signature_free(&signature);
+	return good;
 }
 
-static void text_free(struct text *text)
+static bool load_unsigned(struct bmap_map **out, struct map_input *in, struct bmap_error *err)
 {
-	munmap(text->bytes, text->room);
+	struct map_text text;
+	bool good;
+
+	if (!map_text_new(&text, in->path, err))
+		return false;
+	good = read_text(in, &text, err) &&
+	       bmap_map_parse(out, text.bytes, text.len, in->path, err);
+	map_text_free(&text);
+	return good;
+}
+
+/* The file is read once: what the signature was checked over is what is unpacked and parsed. */
+static bool load_signed(struct bmap_map **out, struct map_input *in,
+			const struct map_signature *signature, const struct map_request *request,
+			struct bmap_error *err)
+{
+	struct map_text whole;
+	bool good;
+
+	if (!map_text_new(&whole, in->path, err))
+		return false;
+	good = map_input_read_all(in, &whole, err) &&
+	       map_signature_check(signature, in->path, &whole, request, err);
+	if (good) {
+		struct map_input checked;
+
+		map_input_of_text(&checked, in->path, &whole);
+		good = load_unsigned(out, &checked, err);
+	}
+	map_text_free(&whole);
+	return good;
 }
 
 /* After every piece of new text: looks at the first bytes as soon as there are enough. */
-static bool text_check(struct text *text, bool ended, const char *path, struct bmap_error *err)
+static bool text_check(struct map_text *text, bool ended, const char *path, struct bmap_error *err)
 {
 	if (text->head_good || (text->len < BMAP_HEAD_BYTES && !ended))
 		return true;
@@ -100,46 +115,21 @@ static bool text_check(struct text *text, bool ended, const char *path, struct b
 	return bmap_head_check(text->bytes, (size_t)min_u64(text->len, BMAP_HEAD_BYTES), path, err);
 }
 
-static bool text_too_long(const struct text *text, const char *path, struct bmap_error *err)
-{
-	return bmap_error_set(err, BMAP_ERR_MAP,
-			      "%s: more than %zu MiB of text: this is no bmap file", path,
-			      text->room / MIB);
-}
-
-static bool read_text(struct input *in, struct text *text, struct bmap_error *err)
+static bool read_text(struct map_input *in, struct map_text *text, struct bmap_error *err)
 {
 	const struct decoder_ops *ops;
 
-	if (!input_fill(in, err))
+	if (!map_input_fill(in, err))
 		return false;
 	ops = decoder_detect(in->bytes, in->len);
 	return ops ? decode(ops, in, text, err) : copy_plain(in, text, err);
 }
 
-/* Reads until the buffer is full or the file ends. */
-static bool input_fill(struct input *in, struct bmap_error *err)
-{
-	memmove(in->bytes, in->bytes + in->at, in->len - in->at);
-	in->len -= in->at;
-	in->at = 0;
-	while (!in->ended && in->len < INPUT_BYTES) {
-		ssize_t n =
-			source_read(in->source, in->bytes + in->len, INPUT_BYTES - in->len, err);
-
-		if (n < 0)
-			return false;
-		in->ended = n == 0;
-		in->len += (size_t)n;
-	}
-	return true;
-}
-
-static bool copy_plain(struct input *in, struct text *text, struct bmap_error *err)
+static bool copy_plain(struct map_input *in, struct map_text *text, struct bmap_error *err)
 {
 	for (;;) {
 		if (in->len > text->room - text->len)
-			return text_too_long(text, in->path, err);
+			return map_text_too_long(text, in->path, err);
 		memcpy(text->bytes + text->len, in->bytes, in->len);
 		text->len += in->len;
 		in->at = in->len;
@@ -147,13 +137,13 @@ static bool copy_plain(struct input *in, struct text *text, struct bmap_error *e
 			return false;
 		if (in->ended)
 			return true;
-		if (!input_fill(in, err))
+		if (!map_input_fill(in, err))
 			return false;
 	}
 }
 
 /* One step; *done: the container is at its end. */
-static bool decode_step(struct decoder *d, struct input *in, struct text *text, bool *done,
+static bool decode_step(struct decoder *d, struct map_input *in, struct map_text *text, bool *done,
 			struct bmap_error *err)
 {
 	size_t left = text->room - text->len;
@@ -171,28 +161,28 @@ static bool decode_step(struct decoder *d, struct input *in, struct text *text, 
 		return false;
 	case DECODE_INPUT:
 		/* More than this can hold, or than there is. */
-		if (!moved && (in->ended || in->len == INPUT_BYTES))
+		if (!moved && (in->ended || in->len == MAP_INPUT_BYTES))
 			return bmap_error_set(err, BMAP_ERR_MAP,
 					      "%s: cannot go on with this %s data", in->path,
 					      d->ops->name);
-		return input_fill(in, err);
+		return map_input_fill(in, err);
 	case DECODE_ROOM:
 		if (d->want_room > text->room - text->len || text->len == text->room)
-			return text_too_long(text, in->path, err);
+			return map_text_too_long(text, in->path, err);
 		return true;
 	default:
 		return true;
 	}
 }
 
-static bool decode(const struct decoder_ops *ops, struct input *in, struct text *text,
+static bool decode(const struct decoder_ops *ops, struct map_input *in, struct map_text *text,
 		   struct bmap_error *err)
 {
 	const struct decoder_limits limits = {
 		.name = in->path,
 		.history_max_bytes = text->room,
 		.room_max_bytes = ROOM_STEP_BYTES,
-		.input_max_bytes = INPUT_BYTES,
+		.input_max_bytes = MAP_INPUT_BYTES,
 		.memory_bytes = DECODER_MEMORY_BYTES,
 		.check_content = true, /* maps before 1.3 have no checksum of their own */
 	};

@@ -31,6 +31,7 @@ struct input {
 	uint64_t size_bytes;
 };
 
+static struct map_request map_request(const struct bmap_verify_options *options);
 static bool verify_local(const struct bmap_verify_options *options,
 			 struct bmap_verify_result *result, struct bmap_error *err);
 static bool refuse_member(const struct bmap_verify_options *options, struct bmap_error *err);
@@ -46,11 +47,12 @@ static bool verify_ranges(const struct bmap_verify_options *options, const struc
 bool bmap_verify(const struct bmap_verify_options *options, struct bmap_verify_result *result,
 		 struct bmap_error *err)
 {
+	const struct map_request request = map_request(options);
 	struct bmap_verify_options local = *options;
 	CLEANUP_FREE char *input = url_to_local(options->input, err);
 
 	memset(result, 0, sizeof(*result));
-	if (!input)
+	if (!input || !map_request_check(&request, false, err))
 		return false;
 	local.input = input;
 	return url_is_remote(input) ? verify_stream(&local, result, err)
@@ -87,15 +89,24 @@ static bool refuse_member(const struct bmap_verify_options *options, struct bmap
 			      options->input);
 }
 
-static bool load_map(struct bmap_map **map, const struct bmap_verify_options *options,
-		     struct bmap_error *err)
+static struct map_request map_request(const struct bmap_verify_options *options)
 {
-	const struct map_request request = {
+	return (struct map_request){
 		.image = options->input,
 		.bmap = options->bmap,
+		.signature = options->bmap_signature,
+		.no_signature = options->no_signature,
+		.keyring = options->keyring,
+		.fingerprint = options->fingerprint,
 		.stop = options->stop,
 		.log = options->log,
 	};
+}
+
+static bool load_map(struct bmap_map **map, const struct bmap_verify_options *options,
+		     struct bmap_error *err)
+{
+	const struct map_request request = map_request(options);
 	CLEANUP_FREE char *found = NULL;
 
 	return map_find(&request, map, &found, err);

@@ -49,6 +49,10 @@ bool verify_stream(const struct bmap_verify_options *options, struct bmap_verify
 	const struct image_stream_options stream_options = {
 		.image = options->input,
 		.bmap = options->bmap,
+		.bmap_signature = options->bmap_signature,
+		.no_signature = options->no_signature,
+		.keyring = options->keyring,
+		.fingerprint = options->fingerprint,
 		.member = options->member,
 		.memory_bytes = options->memory_bytes,
 		.queue_depth = options->queue_depth,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""bmaptool copy as scripts and people see it: lines, progress, psplash, signatures, signals."""
+"""bmaptool copy as scripts and people see it: lines, progress, psplash, signals."""
 import os
 import re
 import signal
@@ -136,28 +136,6 @@ def psplash_never_fails_the_copy(bed):
     d.expect(not os.path.exists(bed.path("absent")), "a file was made")
 
 
-def signatures_are_refused_or_warned_of(bed):
-    source, dest = image(bed), bed.path("out")
-    bmap = source + ".bmap"
-    for argv in (["--bmap-sig", "x"], ["--keyring=x"], ["--fingerprint", "00"]):
-        done = d.expect_exit(d.tool("copy", *argv, source, dest), 1)
-        d.expect(argv[0].split("=")[0] in done.err and "not in this build" in done.err,
-                 "not refused", done)
-        d.expect(not os.path.exists(dest), "the destination was made")
-    done = d.expect_exit(d.tool("copy", "--no-sig-verify", source, dest), 0)
-    d.expect("WARNING" not in done.err, "a warning without reason", done)
-    for ending in (".asc", ".sig"):
-        with open(bmap + ending, "w"):
-            pass
-        for argv in ([], ["--bmap", bmap]):
-            done = d.expect_exit(d.tool("copy", *argv, source, dest), 0)
-            d.expect("WARNING" in done.err and bmap + ending in done.err and
-                     "not checked" in done.err, "no warning", done)
-        done = d.expect_exit(d.tool("copy", "--no-sig-verify", source, dest), 0)
-        d.expect("WARNING" not in done.err, "a warning that was not wanted", done)
-        os.unlink(bmap + ending)
-
-
 def a_bmap_from_a_pipe_is_not_eaten_by_the_look_for_signatures(bed):
     source, dest = image(bed), bed.path("out")
     os.mkfifo(bed.path("map"))
@@ -232,7 +210,6 @@ if __name__ == "__main__":
         without_a_terminal_as_output_there_is_no_progress,
         psplash_gets_rising_numbers,
         psplash_never_fails_the_copy,
-        signatures_are_refused_or_warned_of,
         a_bmap_from_a_pipe_is_not_eaten_by_the_look_for_signatures,
         a_signal_ends_a_copy_whose_source_is_idle,
         what_cannot_be_copied_says_so_in_one_line,

@@ -10,6 +10,8 @@ from common import d, image
 CONFLICTS = [
     (["--nobmap", "--bmap", "B"], "--nobmap and --bmap"),
     (["--nobmap", "--bmap-sig", "S"], "--nobmap and --bmap-sig"),
+    (["--nobmap", "--keyring=K"], "--nobmap and --keyring"),
+    (["--fingerprint", "00", "--nobmap"], "--nobmap and --fingerprint"),
     (["--bmap-sig", "S", "--no-sig-verify"], "--bmap-sig and --no-sig-verify"),
     (["--no-sig-verify", "--keyring", "K"], "--no-sig-verify and --keyring"),
     (["--fingerprint=00", "--no-sig-verify"], "--no-sig-verify and --fingerprint"),
@@ -65,6 +67,10 @@ def options_that_exclude_each_other_are_named(bed):
         d.expect(names + " cannot be used together" in done.err, "not named", done)
         with open(bed.path("dest")) as f:
             d.expect(f.read() == "precious", "the destination was touched", done)
+    for argv, names in CONFLICTS:
+        if "--no-sig-verify" in argv:
+            done = d.expect_exit(d.tool("verify", *argv, source), 2)
+            d.expect(names + " cannot be used together" in done.err, "not named", done)
     done = d.expect_exit(d.tool("-q", "copy", "-d", source, bed.path("dest")), 2)
     d.expect("--quiet and --debug" in done.err, "not named", done)
 
