@@ -1,28 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* bzip2, serial by libbz2: any number of streams is one image. The library checks the CRC of each
- * block and stream.
+/* bzip2 by libbz2: any number of streams is one image. The library checks the CRC of each block and
+ * stream. How it is split for many workers: bzip2_units.c.
  *
- * Memory: libbz2's 3.6 MiB for blocks of 900 kB. */
-#include "decode/decoder_internal.h"
+ * Memory: libbz2's 3.6 MiB for blocks of 900 kB, for each worker, and 5 MiB of buffers. */
+#include "decode/bzip2_internal.h"
 
-#include <bzlib.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* libbz2 copies byte by byte whatever the room; small pieces only cost calls. */
 #define ROOM_WANTED_BYTES (64u * KIB)
-#define STREAM_MAGIC_BYTES 4u /* "BZh" and the level */
+/* Beside a block's compressed and decoded bytes: libbz2's state, the block as a stream of its own,
+ * and the scratch of the decode stage, because a block may decode to 45.9 MB. */
+#define WORKER_BYTES (9u * MIB)
 #define BLOCK_MAGIC_BYTES 6u
 
 static const uint8_t BLOCK_MAGIC[BLOCK_MAGIC_BYTES] = { 0x31, 0x41, 0x59, 0x26, 0x53, 0x59 };
 static const uint8_t END_MAGIC[BLOCK_MAGIC_BYTES] = { 0x17, 0x72, 0x45, 0x38, 0x50, 0x90 };
-
-struct bzip2_decoder {
-	struct decoder base;
-	bz_stream bz;
-	bool in_stream; /* bz is to be ended */
-	bool seen_stream;
-};
 
 static enum decode_status step_between(struct bzip2_decoder *b, struct in_span *in,
 				       struct bmap_error *err);
@@ -45,16 +39,6 @@ static enum decode_status bzip2_step(struct decoder *d, struct in_span *in, stru
 	return status;
 }
 
-/* As far as head goes, does a stream begin here? */
-static bool stream_begins(const uint8_t *head, size_t len)
-{
-	static const uint8_t magic[] = { 'B', 'Z', 'h' };
-
-	if (memcmp(head, magic, min_u64(len, sizeof(magic))) != 0)
-		return false;
-	return len < STREAM_MAGIC_BYTES || (head[3] >= '1' && head[3] <= '9');
-}
-
 /* DECODE_UNIT_END: a stream begins. */
 static enum decode_status step_between(struct bzip2_decoder *b, struct in_span *in,
 				       struct bmap_error *err)
@@ -63,13 +47,13 @@ static enum decode_status step_between(struct bzip2_decoder *b, struct in_span *
 
 	if (in->len == 0 && in->ended && b->seen_stream)
 		return DECODE_END;
-	if (!stream_begins(in->data, in->len))
+	if (!bzip2_stream_begins(in->data, in->len))
 		return b->seen_stream ? decoder_garbage(d, d->source_offset, err)
 				      : decoder_broken(d, d->source_offset, err,
 						       "no bzip2 stream begins here");
-	if (in->len < STREAM_MAGIC_BYTES)
-		return decoder_want_input(d, in, STREAM_MAGIC_BYTES, err);
-	b->bz = (bz_stream){ 0 };
+	if (in->len < BZIP2_STREAM_MAGIC_BYTES)
+		return decoder_want_input(d, in, BZIP2_STREAM_MAGIC_BYTES, err);
+	bzip2_memory_init(b);
 	if (BZ2_bzDecompressInit(&b->bz, 0, 0) != BZ_OK) {
 		bmap_error_memory(err, d->limits.name);
 		return DECODE_FAILED;
@@ -126,18 +110,19 @@ static bool bzip2_probe(const uint8_t *head, size_t len)
 {
 	size_t more;
 
-	if (len < STREAM_MAGIC_BYTES || !stream_begins(head, len))
+	if (len < BZIP2_STREAM_MAGIC_BYTES || !bzip2_stream_begins(head, len))
 		return false;
 	/* Text may begin with "BZh1". */
-	more = (size_t)min_u64(len - STREAM_MAGIC_BYTES, BLOCK_MAGIC_BYTES);
-	return !memcmp(head + STREAM_MAGIC_BYTES, BLOCK_MAGIC, more) ||
-	       !memcmp(head + STREAM_MAGIC_BYTES, END_MAGIC, more);
+	more = (size_t)min_u64(len - BZIP2_STREAM_MAGIC_BYTES, BLOCK_MAGIC_BYTES);
+	return !memcmp(head + BZIP2_STREAM_MAGIC_BYTES, BLOCK_MAGIC, more) ||
+	       !memcmp(head + BZIP2_STREAM_MAGIC_BYTES, END_MAGIC, more);
 }
 
 static bool bzip2_plan(const uint8_t *head, size_t len, struct decoder_plan *plan,
 		       struct bmap_error *err)
 {
-	*plan = (struct decoder_plan){ 0 };
+	*plan = (struct decoder_plan){ .unit_bytes = BZIP2_BLOCK_MAX_BYTES,
+				       .worker_bytes = WORKER_BYTES };
 	if (!bzip2_probe(head, len))
 		return bmap_error_data(
 			err, 0, "broken bzip2 data at offset 0: no bzip2 stream begins here");
@@ -164,6 +149,7 @@ static void bzip2_close(struct decoder *d)
 	if (!b)
 		return;
 	stream_end(b);
+	bzip2_unit_free(b);
 	free(b);
 }
 
@@ -176,5 +162,11 @@ const struct decoder_ops bzip2_decoder = {
 	.plan = bzip2_plan,
 	.open = bzip2_open,
 	.step = bzip2_step,
+	.cut = bzip2_cut,
+	.begin_unit = bzip2_begin_unit,
+	.step_unit = bzip2_step_unit,
+	.unit_wanted = bzip2_unit_wanted,
+	.unit_ended = bzip2_unit_ended,
+	.units_end = bzip2_units_end,
 	.close = bzip2_close,
 };

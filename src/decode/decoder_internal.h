@@ -10,6 +10,7 @@ extern const struct decoder_ops zstd_decoder;
 extern const struct decoder_ops gzip_isal_decoder; /* only if the build has ISA-L */
 extern const struct decoder_ops gzip_zlib_decoder;
 extern const struct decoder_ops xz_decoder;
+extern const struct decoder_ops lzma_decoder;
 extern const struct decoder_ops tar_decoder;
 extern const struct decoder_ops zip_decoder;
 extern const struct decoder_ops lz4_decoder; /* these only if the build has their library */

@@ -17,7 +17,8 @@
 #define INFLATE_OPS zlib_inflate_ops
 #endif
 
-/* No two of these share a magic, but for zstd's skippable frames, which lz4 has too. */
+/* No two of these share a magic, but for zstd's skippable frames, which lz4 has too. The one
+ * without a magic is asked last. */
 const struct decoder_ops *const decoder_table[] = {
 	&zstd_decoder,  &GZIP_DECODER, &xz_decoder,
 #if HAVE_LZ4
@@ -29,7 +30,7 @@ const struct decoder_ops *const decoder_table[] = {
 #if HAVE_BZIP2
 	&bzip2_decoder,
 #endif
-	&zip_decoder,   &tar_decoder,  NULL,
+	&zip_decoder,   &tar_decoder,  &lzma_decoder, NULL,
 };
 
 const char *gzip_provider_name(void)
