@@ -34,6 +34,7 @@ enum packing {
 	BZIP2,
 	BZIP2_STREAMS,
 	ZSTD_SLOW_FIRST_FRAME, /* the others' units pile up behind it */
+	ZSTD_EMPTY_FRAMES, /* units without image bytes, before a hole too */
 	TAR,
 	TAR_GZIP, /* from here on two stages in a row */
 	TAR_ZSTD_FRAMES,
@@ -41,11 +42,14 @@ enum packing {
 	PACKINGS
 };
 
-static const char *const packing_names[] = { "raw file",      "raw pipe",         "gzip",
-					     "zstd frame",    "zstd frames",      "odd zstd frames",
-					     "xz blocks",     "xz block",         "bzip2",
-					     "bzip2 streams", "slow first frame", "tar",
-					     "tar.gz",        "tar.zst",          "tar.xz" };
+static const char *const packing_names[] = {
+	"raw file",      "raw pipe",         "gzip",
+	"zstd frame",    "zstd frames",      "odd zstd frames",
+	"xz blocks",     "xz block",         "bzip2",
+	"bzip2 streams", "slow first frame", "empty zstd frames",
+	"tar",           "tar.gz",           "tar.zst",
+	"tar.xz"
+};
 
 struct bytes {
 	uint8_t *data;
@@ -163,6 +167,18 @@ static struct bytes pack_slow_first(const struct bytes *image)
 	return out;
 }
 
+static struct bytes pack_empty_between(const struct bytes *image)
+{
+	struct bytes out = { 0 };
+
+	append_frame(&out, image->data, 0);
+	for (size_t i = 0; i < image->len; i += 8 * KIB) {
+		append_frame(&out, image->data + i, min_u64(8 * KIB, image->len - i));
+		append_frame(&out, image->data, 0);
+	}
+	return out;
+}
+
 /* One file, and another behind it. */
 static struct bytes pack_tar(const struct bytes *image)
 {
@@ -242,6 +258,9 @@ static struct bytes pack(const struct bytes *image, enum packing packing)
 	case BZIP2_STREAMS:
 		free(copy.data);
 		return pack_bzip2(image, 777777, 9);
+	case ZSTD_EMPTY_FRAMES:
+		free(copy.data);
+		return pack_empty_between(image);
 	case ZSTD_SLOW_FIRST_FRAME:
 		free(copy.data);
 		return pack_slow_first(image);
