@@ -8,6 +8,8 @@
 #include "decode/decoder_internal.h"
 
 #define GZIP_TRAILER_BYTES 8u
+/* Image bytes in one unit of BGZF members: enough not to wait for each other's locks. */
+#define GZIP_UNIT_BYTES (512u * KIB)
 
 enum inflate_status {
 	INFLATE_INPUT,
@@ -42,5 +44,18 @@ enum decode_status gzip_step(struct decoder *d, struct in_span *in, struct out_s
 			     struct bmap_error *err);
 void gzip_close(struct decoder *d);
 extern const char *const gzip_suffixes[];
+
+/* gzip_bgzf.c: members that say how long they are, as units. */
+bool gzip_is_bgzf(const uint8_t *head, size_t len);
+enum cut_status gzip_cut(struct decoder *d, const struct in_span *in, struct decode_unit *unit,
+			 struct bmap_error *err);
+bool gzip_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out, size_t len,
+	       uint64_t source_offset, struct bmap_error *err);
+/* gzip_member.c, for it: the source may end here; a member begins at that offset, whatever was
+ * before, and is decoded into any room; memory that lives as long as d, NULL if there is none. */
+bool gzip_seen_member(const struct decoder *d);
+void gzip_set_seen_member(struct decoder *d);
+void gzip_begin_member(struct decoder *d, uint64_t source_offset);
+uint8_t *gzip_scratch(struct decoder *d, size_t len);
 
 #endif

@@ -110,5 +110,7 @@ const struct decoder_ops gzip_isal_decoder = {
 	.plan = gzip_plan,
 	.open = gzip_isal_open,
 	.step = gzip_step,
+	.cut = gzip_cut,
+	.unit = gzip_unit,
 	.close = gzip_close,
 };

@@ -45,6 +45,7 @@ struct gzip_decoder {
 	uint32_t crc; /* of the member's image bytes */
 	uint32_t len; /* their number, modulo 2^32 */
 	bool seen_member;
+	uint8_t *scratch; /* units only */
 };
 
 static const char *phase_run(struct gzip_decoder *g, struct in_span *in, bool *complete);
@@ -273,6 +274,35 @@ static enum decode_status step_body(struct gzip_decoder *g, struct in_span *in,
 	}
 }
 
+bool gzip_seen_member(const struct decoder *d)
+{
+	return ((const struct gzip_decoder *)d)->seen_member;
+}
+
+void gzip_set_seen_member(struct decoder *d)
+{
+	((struct gzip_decoder *)d)->seen_member = true;
+}
+
+void gzip_begin_member(struct decoder *d, uint64_t source_offset)
+{
+	struct gzip_decoder *g = (struct gzip_decoder *)d;
+
+	phase_begin(g, GZIP_FIXED);
+	g->seen_member = false;
+	d->source_offset = source_offset;
+	d->want_room = 1;
+}
+
+uint8_t *gzip_scratch(struct decoder *d, size_t len)
+{
+	struct gzip_decoder *g = (struct gzip_decoder *)d;
+
+	if (!g->scratch)
+		g->scratch = malloc(len);
+	return g->scratch;
+}
+
 bool gzip_probe(const uint8_t *head, size_t len)
 {
 	return len >= 3 && head[0] == 0x1F && head[1] == 0x8B && head[2] == METHOD_DEFLATE;
@@ -280,7 +310,8 @@ bool gzip_probe(const uint8_t *head, size_t len)
 
 bool gzip_plan(const uint8_t *head, size_t len, struct decoder_plan *plan, struct bmap_error *err)
 {
-	*plan = (struct decoder_plan){ 0 };
+	*plan = (struct decoder_plan){ .unit_bytes =
+					       gzip_is_bgzf(head, len) ? GZIP_UNIT_BYTES : 0 };
 	if (!gzip_probe(head, len))
 		return bmap_error_data(err, 0,
 				       "broken gzip data at offset 0: no gzip member "
@@ -315,6 +346,7 @@ void gzip_close(struct decoder *d)
 	if (!g)
 		return;
 	g->inflate->close(g->state);
+	free(g->scratch);
 	free(g);
 }
 

@@ -89,5 +89,7 @@ const struct decoder_ops gzip_zlib_decoder = {
 	.plan = gzip_plan,
 	.open = gzip_zlib_open,
 	.step = gzip_step,
+	.cut = gzip_cut,
+	.unit = gzip_unit,
 	.close = gzip_close,
 };
