@@ -113,8 +113,7 @@ static void every_format_of_the_table_owes_all_its_slots(void **state)
 		assert_true(ops->name && ops->suffixes && ops->probe && ops->plan && ops->open &&
 			    ops->step && ops->close);
 		/* Units have a size that is known, or one that is not. */
-		assert_int_equal(ops->cut != NULL,
-				 (ops->unit != NULL) + (ops->begin_unit != NULL));
+		assert_int_equal(ops->cut != NULL, (ops->unit != NULL) + (ops->begin_unit != NULL));
 		assert_true(!ops->begin_unit == !ops->step_unit);
 		assert_true(!ops->begin_unit == !ops->unit_wanted);
 		assert_true(!ops->begin_unit == !ops->unit_ended);
