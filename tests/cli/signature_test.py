@@ -5,6 +5,7 @@ made here, by the gpg that is installed."""
 import contextlib
 import glob
 import gzip
+import http.server
 import os
 import shutil
 import signal
@@ -437,6 +438,65 @@ def a_map_from_a_pipe_is_checked_too(bed):
     d.expect(BAD in done.err, "not refused", done)
 
 
+class Server(http.server.BaseHTTPRequestHandler):
+    """A folder, for who knows the password and the token."""
+    folder = None
+    asked = []
+
+    def do_GET(self):
+        path, _, query = self.path.partition("?")
+        self.asked.append(self.path)
+        file = os.path.join(self.folder, path.lstrip("/"))
+        allowed = query == "token=1" and self.headers.get("Authorization") == "Basic dXNlcjpzZWNyZXQ="
+        code = 401 if not allowed else 200 if os.path.isfile(file) else 404
+        body = content(file) if code == 200 else b""
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def signatures_are_found_on_servers(bed):
+    """Beside the bmap, in front of the query, with the same password, which is never shown."""
+    keys, source = SharedKeys.get(), image(bed)
+    bmap = source + ".bmap"
+    Server.folder = bed.folder
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    bed.later(server.server_close)
+    bed.later(server.shutdown)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = "http://user:secret@127.0.0.1:%d/" % server.server_port
+    url, map_url = base + "disk.img?token=1", base + "disk.img.bmap?token=1"
+    wrong = forged_map(bed, source)
+    env = {"no_proxy": "*", "GNUPGHOME": keys.user}
+    done = d.tool("copy", url, bed.path("out"), env=env)
+    if done.code and "not supported" in done.err:
+        raise d.Skip("this build reads no URLs")
+    d.expect_exit(done, 0)
+    expect_copied(source, bed.path("out"))
+    for ending in (".asc", ".sig"):
+        for argv in ([url], ["--bmap", map_url, source], ["--bmap", map_url, url],
+                     ["--bmap", bmap, "--bmap-sig", base + "disk.img.bmap%s?token=1" % ending, source]):
+            keys.sign(bmap, bmap + ending, "good")
+            done = d.expect_exit(d.tool("copy", *argv, bed.path("out"), env=env), 0)
+            d.expect(OK % ("Gina Good <good@example.org>", keys.fpr["good"]) in done.err,
+                     "not verified", done)
+            d.expect("secret" not in done.err, "the password was shown", done)
+            keys.sign(wrong, bmap + ending, "good")
+            done = d.expect_exit(d.tool("copy", *argv, bed.path("out2"), env=env), 1)
+            d.expect(BAD in done.err and "secret" not in done.err, "not refused", done)
+        os.unlink(bmap + ending)
+    done = d.tool("copy", "--fingerprint", keys.fpr["good"], url, bed.path("out2"), env=env)
+    d.expect_exit(done, 1)
+    d.expect("no signature found but --fingerprint given" in done.err, "which error is it", done)
+    d.expect("/disk.img.bmap.asc?token=1" in Server.asked and
+             "/disk.img.bmap.sig?token=1" in Server.asked, "asked for: %s" % Server.asked[-4:])
+    d.expect(not os.path.exists(bed.path("out2")), "a file was made")
+
+
 def names_and_user_ids_cannot_speak_for_gnupg(bed):
     keys, source = SharedKeys.get(), image(bed)
     good = keys.fpr["good"]
@@ -554,6 +614,7 @@ if __name__ == "__main__":
         a_signed_message_is_no_detached_signature,
         a_signature_covers_the_file_as_it_is_stored,
         a_map_from_a_pipe_is_checked_too,
+        signatures_are_found_on_servers,
         names_and_user_ids_cannot_speak_for_gnupg,
         the_bytes_that_were_checked_are_the_ones_used,
         only_the_status_descriptor_is_believed,
