@@ -189,7 +189,7 @@ static bool is_registered(const struct uring *uring, const uint8_t *data, size_t
 
 static void prepare(struct uring *uring, struct io_uring_sqe *sqe, const struct io_request *req)
 {
-	uint8_t *data = req->data + req->moved_bytes;
+	uint8_t *data = req->data ? req->data + req->moved_bytes : NULL; /* a flush has none */
 	size_t left = req->len_bytes - req->moved_bytes;
 	unsigned len = (unsigned)(left < MAX_REQUEST_BYTES ? left : MAX_REQUEST_BYTES);
 	uint64_t offset = req->offset_bytes + req->moved_bytes;
