@@ -229,10 +229,10 @@ static bool wait_for_end(pid_t pid, struct program_run *run, struct pipes *pipes
 		}
 		/* First, so that all it wrote is there to be drained. */
 		ended = has_ended(pid, run, WNOHANG);
-		if (!drain(run, pipes, err))
-			return ended > 0 ? false : end_early(pid, run);
 		if (ended < 0)
 			return bmap_error_errno(err, "%s: cannot tell how it ended", run->argv[0]);
+		if (!drain(run, pipes, err))
+			return ended ? false : end_early(pid, run);
 		if (ended)
 			return true;
 	}

@@ -24,8 +24,8 @@ struct program_stream {
 };
 
 struct program_run {
-	/* The first is looked for in PATH. Runs with LC_ALL=C, default signals, and no other
-	 * descriptor than those named here. */
+	/* The first is looked for in PATH. Runs with LC_ALL=C and default signals. Beside the
+	 * descriptors named here it gets what the caller left open without O_CLOEXEC. */
 	const char *const *argv;
 	int input_fd; /* becomes its standard input */
 	int extra_fd; /* becomes PROGRAM_EXTRA_FD; -1: none */
