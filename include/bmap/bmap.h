@@ -8,6 +8,7 @@
 #include <bmap/flash.h>
 #include <bmap/log.h>
 #include <bmap/map.h>
+#include <bmap/pack.h>
 #include <bmap/stop.h>
 #include <bmap/verify.h>
 

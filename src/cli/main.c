@@ -9,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const commands[] = { &command_copy, &command_create, &command_verify };
+static const struct command *const commands[] = { &command_copy, &command_create, &command_verify,
+						  &command_pack };
 
 struct main_args {
 	struct common_args common;

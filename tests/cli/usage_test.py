@@ -42,6 +42,10 @@ WRONG = [
     ["create", "a", "--checksum-type", "crc32"],
     ["create", "a", "--checksum-type", "none"],
     ["create", "a", "--nobmap"],
+    ["pack", "a"],
+    ["pack", "-o", "b"],
+    ["pack", "a", "-o", "b", "--level", "0"],
+    ["pack", "a", "-o", "b", "--level=20"],
     ["verify"],
     ["verify", "a", "b"],
     ["verify", "a", "--no-verify"],
@@ -77,7 +81,7 @@ def options_that_exclude_each_other_are_named(bed):
 
 def help_and_version_go_to_standard_output(bed):
     for argv in (["-h"], ["--help"], ["--hel"], ["copy", "--help"], ["write", "-h"],
-                 ["create", "a", "b", "c", "-h"][:2] + ["-h"], ["verify", "--help"],
+                 ["create", "a", "b", "c", "-h"][:2] + ["-h"], ["verify", "--help"], ["pack", "-h"],
                  ["-q", "copy", "-h"]):
         done = d.expect_exit(d.tool(*argv), 0)
         d.expect(done.out.startswith("usage: bmaptool") and done.err == "", "no help", done)
