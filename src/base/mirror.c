@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/mirror.h"
-#include "base/cleanup.h"
 
 #include <sys/mman.h>
 
@@ -8,13 +7,14 @@
 #define MADV_COLLAPSE 25
 #endif
 
-static bool map_twice(uint8_t *base, size_t size, int fd)
+/* mremap(2): an old size of 0 maps the same shared pages a second time. A memfd would do, too, but
+ * its size counts against RLIMIT_FSIZE, and its second mapping needs a file descriptor. */
+static bool map_twice(uint8_t *base, size_t size)
 {
-	for (int half = 0; half < 2; half++)
-		if (mmap(base + half * size, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-			 fd, 0) == MAP_FAILED)
-			return false;
-	return true;
+	if (mmap(base, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
+		 0) == MAP_FAILED)
+		return false;
+	return mremap(base, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, base + size) != MAP_FAILED;
 }
 
 static void touch(uint8_t *base, size_t size, size_t step)
@@ -34,14 +34,11 @@ static bool use_huge_pages(uint8_t *base, size_t size)
 
 bool mirror_map(struct mirror *mirror, size_t size, struct bmap_error *err)
 {
-	CLEANUP_CLOSE int fd = memfd_create("bmaptool-ring", MFD_CLOEXEC);
 	size_t reserved_len = 2 * size + MIRROR_ALIGN_BYTES;
 	uint8_t *base;
 	void *reserved;
 
 	*mirror = (struct mirror){ 0 };
-	if (fd < 0 || ftruncate(fd, (off_t)size))
-		return bmap_error_errno(err, "cannot get %zu bytes of memory for buffers", size);
 	reserved = mmap(NULL, reserved_len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 			-1, 0);
 	if (reserved == MAP_FAILED)
@@ -49,7 +46,7 @@ bool mirror_map(struct mirror *mirror, size_t size, struct bmap_error *err)
 					reserved_len);
 	base = (uint8_t *)(((uintptr_t)reserved + MIRROR_ALIGN_BYTES - 1) &
 			   ~(uintptr_t)(MIRROR_ALIGN_BYTES - 1));
-	if (!map_twice(base, size, fd)) {
+	if (!map_twice(base, size)) {
 		bmap_error_errno(err, "cannot map %zu bytes of buffers twice", size);
 		munmap(reserved, reserved_len);
 		return false;

@@ -75,6 +75,8 @@ void signals_install(struct bmap_stop *stop, bool live, bool quiet)
 	}
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
+	/* A file that grows over "ulimit -f" is an error like any other, and cleaned up after. */
+	sigaction(SIGXFSZ, &action, NULL);
 }
 
 void signals_forget(void)

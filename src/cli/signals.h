@@ -3,7 +3,8 @@
  *
  * SIGINT, SIGTERM, SIGHUP: the first asks the job to stop; the second prints where it stands and
  * leaves at once with 128 + its number. One that was ignored when the program was started stays
- * ignored (nohup, background jobs of a shell), except SIGTERM. SIGPIPE is ignored.
+ * ignored (nohup, background jobs of a shell), except SIGTERM. SIGPIPE and SIGXFSZ are
+ * ignored: write(2) says EPIPE and EFBIG.
  * Threads: of the main thread, except the handlers themselves. There is one job in a process. */
 #ifndef CLI_SIGNALS_H
 #define CLI_SIGNALS_H

@@ -198,6 +198,25 @@ static size_t archive_output_bytes(uint64_t memory)
 	return (size_t)max_u64(bytes, 2 * RING_ALIGN_BYTES);
 }
 
+static bool refuse_memory(const struct image_stream *stream, uint64_t window_bytes,
+			  uint64_t need_bytes, struct bmap_error *err)
+{
+	uint64_t need_mib = div_round_up(need_bytes, MIB);
+	char window[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+
+	size_text(stream->options.memory_bytes, limit);
+	if (!window_bytes) /* also raw images, which have no format */
+		return bmap_error_set(err, BMAP_ERR_MEMORY,
+				      "%s: the memory limit of %s is too small for it: raise it "
+				      "with --memory %" PRIu64 "M",
+				      stream->source->name, limit, need_mib);
+	return bmap_error_set(err, BMAP_ERR_MEMORY,
+			      "%s: the %s stream needs a window of %s, more than the memory limit "
+			      "of %s allows: raise it with --memory %" PRIu64 "M",
+			      stream->source->name, stream->format->name,
+			      size_text(window_bytes, window), limit, need_mib);
+}
+
 /* Chooses rings and workers so that all fits the memory limit. */
 static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 {
@@ -206,7 +225,7 @@ static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 		 ring = LEAST_RING_BYTES, rest = FIXED_BYTES;
 	unsigned asked = stream->options.workers ? stream->options.workers : thread_cpu_count();
 	unsigned workers = unit ? asked : 1;
-	char text[SIZE_TEXT_BYTES], limit[SIZE_TEXT_BYTES];
+	char text[SIZE_TEXT_BYTES];
 
 	if (stream->archive) { /* what is sized here is the ring in front of it, then */
 		stream->ring_bytes = archive_output_bytes(memory);
@@ -214,13 +233,7 @@ static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 		ring = LEAST_ARCHIVE_RING_BYTES;
 	}
 	if (window > memory || window + WINDOW_SLACK_BYTES + rest > memory)
-		return bmap_error_set(
-			err, BMAP_ERR_MEMORY,
-			"%s: the %s stream needs a window of %s, more than the memory "
-			"limit of %s allows: raise it with --memory %" PRIu64 "M",
-			stream->source->name, stream->format->name, size_text(window, text),
-			size_text(memory, limit),
-			div_round_up(window + WINDOW_SLACK_BYTES + rest, MIB));
+		return refuse_memory(stream, window, window + WINDOW_SLACK_BYTES + rest, err);
 	ring = max_u64(ring, window + WINDOW_SLACK_BYTES);
 	/* A unit's place in the ring, one more so that a worker need not wait for the slowest
 	 * consumer, and the worker's copy of its compressed bytes. */

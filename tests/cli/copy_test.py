@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """bmaptool copy as scripts and people see it: lines, progress, psplash, signals."""
+import gzip
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -199,6 +201,50 @@ def a_mismatch_names_its_range(bed):
     expect_copied(source, dest)
 
 
+def a_memory_limit_that_is_too_small_is_refused_naming_the_option(bed):
+    source = image(bed)
+    with open(source, "rb") as f, gzip.open(bed.path("disk.img.gz"), "wb") as packed:
+        packed.write(f.read())
+    for name in ("disk.img", "disk.img.gz"):
+        for limit in ("1", "1M", "8M"):
+            done = d.expect_exit(d.tool("copy", "--memory", limit, bed.path(name),
+                                        bed.path("out")), 1)
+            d.expect(done.err.splitlines()[-1].endswith("raise it with --memory 12M"),
+                     "not said what to do", done)
+            d.expect("window" not in done.err, "neither has a window that does not fit", done)
+        d.expect(not os.path.exists(bed.path("out")), "a file was made")
+        d.expect_exit(d.tool("copy", "--memory", "12M", bed.path(name), bed.path("out")), 0)
+        expect_copied(source, bed.path("out"))
+        os.remove(bed.path("out"))
+
+
+def a_limit_on_file_sizes_is_an_error_like_any_other(bed):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    source = image(bed)
+    before = sorted(os.listdir(bed.folder))
+    limit_bytes = d.MIB
+    # Known beforehand, found out on the way, and in the output of create.
+    for args in (["copy", source, bed.path("out")],
+                 ["copy", "--nobmap", "-", bed.path("out")],
+                 ["create", source, "-o", bed.path("out.bmap")]):
+        if args[0] == "create":
+            limit_bytes = 100
+        with open(source, "rb") as f:
+            pipe = subprocess.Popen(["cat"], stdin=f, stdout=subprocess.PIPE)
+        done = subprocess.run([d.BMAPTOOL] + args, preexec_fn=limit, stdin=pipe.stdout,
+                              stderr=subprocess.PIPE)
+        pipe.stdout.close()
+        pipe.wait()
+        d.expect(done.returncode == 1 and b"File too large" in done.stderr, str(done))
+        d.expect(sorted(os.listdir(bed.folder)) == before, "a file was left")
+    # The program's own buffers are no files.
+    done = subprocess.run([d.BMAPTOOL, "copy", source, "/dev/null"], preexec_fn=limit,
+                          stderr=subprocess.PIPE)
+    d.expect(done.returncode == 0, str(done))
+
+
 if __name__ == "__main__":
     sys.exit(d.main([
         log_lines_are_as_scripts_expect_them,
@@ -214,4 +260,6 @@ if __name__ == "__main__":
         a_signal_ends_a_copy_whose_source_is_idle,
         what_cannot_be_copied_says_so_in_one_line,
         a_mismatch_names_its_range,
+        a_memory_limit_that_is_too_small_is_refused_naming_the_option,
+        a_limit_on_file_sizes_is_an_error_like_any_other,
     ]))
