@@ -130,6 +130,7 @@ static int run_create(struct run *run, const void *opaque)
 
 	signals_set_state("no bmap of %.500s was written", a->image);
 	progress_init(&progress, &run->out, "read");
+	progress_begin(&progress, monotonic_ns());
 	options.image = a->image;
 	digest_of(a, &options.digest);
 	options.no_checksum = a->no_checksum;

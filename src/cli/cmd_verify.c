@@ -142,6 +142,7 @@ static int run_verify(struct run *run, const void *opaque)
 	shown.input = name ? name : "the image";
 	signals_set_state("%.500s: nothing was checked", shown.input);
 	progress_init(&vp.progress, &run->out, "verified");
+	progress_begin(&vp.progress, monotonic_ns());
 	options.input = a->input;
 	options.bmap = a->bmap;
 	options.bmap_signature = a->signature.bmap_sig;

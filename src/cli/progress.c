@@ -154,6 +154,12 @@ static void measure_speed(struct progress *p, uint64_t now_ns)
 	v->average_bytes_per_s = per_second(v->done_bytes, now_ns - p->start_ns);
 }
 
+void progress_begin(struct progress *p, uint64_t now_ns)
+{
+	p->start_ns = now_ns;
+	measure_speed(p, now_ns);
+}
+
 void progress_update(struct progress *p, uint64_t now_ns, uint64_t done_bytes, uint64_t total_bytes)
 {
 	progress_update_source(p, now_ns, done_bytes, total_bytes, 0, 0, false);
@@ -175,6 +181,7 @@ void progress_update_source(struct progress *p, uint64_t now_ns, uint64_t done_b
 {
 	struct progress_view *v = &p->view;
 
+	p->reported = true;
 	if (!p->start_ns)
 		p->start_ns = now_ns;
 	if (flushing && !v->flushing)
@@ -198,7 +205,7 @@ void progress_update_source(struct progress *p, uint64_t now_ns, uint64_t done_b
 
 void progress_end(struct progress *p, bool success)
 {
-	if (success && p->start_ns) {
+	if (success && p->reported) {
 		p->view.done_bytes = p->view.total_bytes ? p->view.total_bytes : p->view.done_bytes;
 		p->view.finished = true;
 		p->view.flushing = false;

@@ -35,6 +35,7 @@ struct progress {
 	struct psplash *psplash; /* NULL: none */
 	struct progress_view view; /* the last one */
 	uint64_t start_ns, flush_start_ns; /* 0: not begun */
+	bool reported; /* there is something to show at the end */
 	/* The last reports: "now" is the speed between the oldest and the newest of them. */
 	struct {
 		uint64_t at_ns, done_bytes;
@@ -43,6 +44,9 @@ struct progress {
 };
 
 void progress_init(struct progress *p, struct output *out, const char *verb);
+/* Optional: the job begins now, and speeds are counted from here. Else from the first report, which
+ * is right only for jobs that report before they have done anything. */
+void progress_begin(struct progress *p, uint64_t now_ns);
 /* A report. now_ns: CLOCK_MONOTONIC. */
 void progress_update(struct progress *p, uint64_t now_ns, uint64_t done_bytes,
 		     uint64_t total_bytes);

@@ -210,6 +210,33 @@ static void a_terminal_that_shrinks_is_followed(void **state)
 	terminal_close(&t);
 }
 
+static void speed_counts_from_where_the_job_began(void **state)
+{
+	struct terminal t;
+	struct progress p;
+	char text[4096];
+
+	(void)state;
+	terminal_open(&t, 100);
+	progress_init(&p, &t.out, "read");
+	progress_begin(&p, NS_PER_S);
+	assert_int_equal(terminal_read(&t, text, sizeof(text)), 0);
+	/* The first report comes when half is done already. */
+	progress_update(&p, 6 * NS_PER_S, 50 * MIB, 100 * MIB);
+	terminal_read(&t, text, sizeof(text));
+	assert_non_null(strstr(text, "10.0 MiB/s (average 10.0), 0:05 left"));
+	progress_end(&p, true);
+	terminal_close(&t);
+
+	/* Nothing was reported: nothing to show. */
+	terminal_open(&t, 100);
+	progress_init(&p, &t.out, "read");
+	progress_begin(&p, NS_PER_S);
+	progress_end(&p, true);
+	assert_int_equal(terminal_read(&t, text, sizeof(text)), 0);
+	terminal_close(&t);
+}
+
 static void what_failed_stays_where_it_was(void **state)
 {
 	struct terminal t;
@@ -253,6 +280,7 @@ int main(void)
 		cmocka_unit_test(time_left_follows_what_has_become_slow),
 		cmocka_unit_test(a_job_on_a_terminal_rises_to_a_hundred),
 		cmocka_unit_test(a_terminal_that_shrinks_is_followed),
+		cmocka_unit_test(speed_counts_from_where_the_job_began),
 		cmocka_unit_test(what_failed_stays_where_it_was),
 		cmocka_unit_test(nothing_is_drawn_where_nobody_looks),
 	};
