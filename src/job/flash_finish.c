@@ -100,7 +100,7 @@ static bool lane_result(struct flash *flash, size_t i, struct bmap_error *err)
 		bmap_error_set(&out->error, BMAP_ERR_INTERRUPTED,
 			       "%s: interrupted, incomplete: %" PRIu64 " bytes were written%s",
 			       flash->targets[i].name, status.completed_bytes,
-			       flash->targets[i].withhold_head
+			       status.head_zeroed
 				       ? ", its first MiB was left zeroed so that it cannot boot"
 				       : "");
 	*err = out->error;

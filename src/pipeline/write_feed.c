@@ -335,7 +335,9 @@ bool feed_submit(struct lane *lane, struct write_request *req)
 	lane->in_flight++;
 	lane->in_flight_bytes += req->io.len_bytes;
 	lane->in_flight_tags += req->tags;
-	if (lane->feed == FEED_HEAD && req->io.op == IO_WRITE)
+	if (lane->feed == FEED_HEAD && req->io.op == IO_WRITE) {
 		lane->head_dirty = true;
+		lane->head_zeroed = false;
+	}
 	return true;
 }

@@ -297,8 +297,10 @@ static void lane_advance(struct lane *lane)
 			enter(lane, LANE_ZERO_FLUSH);
 		break;
 	case LANE_ZERO_FLUSH:
-		if (flush(lane))
+		if (flush(lane)) {
+			lane->head_zeroed = !lane->failing;
 			enter_body(lane);
+		}
 		break;
 	case LANE_BODY:
 		if (feed_step(lane))
@@ -337,8 +339,10 @@ static void lane_advance(struct lane *lane)
 			enter(lane, LANE_REZERO_FLUSH);
 		break;
 	case LANE_REZERO_FLUSH:
-		if (flush(lane))
+		if (flush(lane)) {
+			lane->head_zeroed = !lane->aborted;
 			finish(lane, lane->result);
+		}
 		break;
 	case LANE_FINAL:
 		break;
@@ -492,6 +496,7 @@ void lane_publish(struct lane *lane)
 	shown->window = lane->window.requests;
 	shown->largest_window = lane->window.largest;
 	shown->flush_ns = lane->flush_ns;
+	shown->head_zeroed = lane->head_zeroed;
 	shown->abandoned = lane->abandoned;
 	if (is_final(lane))
 		shown->error = lane->error;

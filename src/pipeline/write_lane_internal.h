@@ -146,11 +146,11 @@ struct lane {
 	unsigned in_flight_tags;
 
 	bool flush_begun, flush_done;
-	uint64_t flush_began_ns;
 	uint64_t progress_ns; /* last completion, or when the first request went out after none */
 	bool stall_said;
 
 	bool head_dirty; /* a byte of the real head may be on the device */
+	bool head_zeroed; /* zeros are, flushed, and nothing of the real one */
 	bool failing; /* result and error stand */
 	bool abandoned; /* given up with requests in flight */
 	enum bmap_target_state result;

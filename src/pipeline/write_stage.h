@@ -55,6 +55,7 @@ struct lane_status {
 	unsigned window; /* requests allowed in flight now */
 	unsigned largest_window;
 	uint64_t flush_ns;
+	bool head_zeroed; /* the head's mapped bytes are zeros on the medium */
 	bool abandoned; /* requests never ended: target_abandon() it */
 	struct bmap_error error;
 };

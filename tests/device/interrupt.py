@@ -128,6 +128,21 @@ def a_signal_with_a_full_ring_ends_as_soon_as_the_device_answers(bed):
     d.expect_head_blank(world.device, world.map)
 
 
+def only_a_head_that_was_zeroed_is_called_so(bed):
+    world = World(bed)
+    for first, zeroed in ((0, True), (4096, False)):  # blocks
+        d.write_map(world.bmap, world.image, SIZE, [(first, SIZE // 4096 - 1)])
+        feed = d.Feed(bed)
+        job = world.start(bed, source="-", slow=False, stdin=feed.reader)
+        feed.started()
+        feed.give(world.image, 64 * d.MIB)
+        d.wait_until(lambda: world.written() >= 8 * d.MIB, 20, "the device gets its first bytes")
+        job.signal(signal.SIGINT)
+        done = job.wait(10)
+        d.expect(done.code == 130, "exit 130 expected", done)
+        d.expect(("first MiB was left zeroed" in done.err) == zeroed, "what was left?", done)
+
+
 def a_second_signal_leaves_at_once(bed):
     world = World(bed)
     enter, _group = bed.limited_cgroup(world.device, 64 * d.KIB)
@@ -176,6 +191,7 @@ if __name__ == "__main__":
         a_signal_with_an_idle_stdin_ends_within_two_seconds,
         a_signal_with_a_source_that_stops_half_way_ends_within_two_seconds,
         a_signal_with_a_full_ring_ends_as_soon_as_the_device_answers,
+        only_a_head_that_was_zeroed_is_called_so,
         a_second_signal_leaves_at_once,
         an_interrupted_regular_file_is_gone_or_empty,
     ], need_bytes=3 * SIZE))
