@@ -95,7 +95,8 @@ def the_bmap_is_looked_for_in_front_of_the_query(bed):
     expect_copied(source, bed.path("out"))
     d.expect([r.target for r in server.requests] == [
         "/a.b/disk.img.gz?key=a.b/c", "/a.b/disk.img.gz.bmap?key=a.b/c", "/a.b/disk.img.bmap?key=a.b/c",
-        "/a.b/disk.bmap?key=a.b/c"], "requests: %s" % server.requests, done)
+        "/a.b/disk.bmap?key=a.b/c", "/a.b/disk.bmap.asc?key=a.b/c",
+        "/a.b/disk.bmap.sig?key=a.b/c"], "requests: %s" % server.requests, done)
     d.expect("discovered bmap file '%s'" % server.url("/a.b/disk.bmap?key=a.b/c") in done.err,
              "discovery", done)
     del server.files["/a.b/disk.bmap"]
@@ -137,8 +138,8 @@ def of_a_raw_image_only_what_is_mapped_is_fetched(bed):
     d.expect(asked == ["bytes=%d-%d" % (a * 4096, (b + 1) * 4096 - 1)
                        for a, b in [(2560, 2700), (10000, 10010), (20479, 20479)]], str(asked))
     d.expect(sum(r.sent for r in server.requests) < 20 * d.MIB, "too much: %s" % server.requests)
-    # One for the image's head, one for the bmap, one for all ranges.
-    d.expect(server.connections <= 3, "%d connections" % server.connections)
+    # One for the image's head, one for the bmap, two for its signature, one for all ranges.
+    d.expect(server.connections <= 5, "%d connections" % server.connections)
     for knobs in ({"say_ranges": False}, {"ranges": False}, {"etag": None, "modified": None}):
         plain = serve(bed, source, source + ".bmap", **knobs)
         d.expect_exit(tool("copy", plain.url("/p/big.img"), bed.path("out2")), 0)
