@@ -172,10 +172,16 @@ static bool xz_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t
 		    uint64_t source_offset, struct bmap_error *err)
 {
 	struct xz_decoder *x = (struct xz_decoder *)d;
+	size_t zeros;
 	lzma_ret code;
 
 	if (len == 0) /* headers, index, padding: checked when they were cut */
 		return true;
+	/* The holes of an image are the same block over and over. */
+	if (zero_memo_knows(&x->memo, in, in_len, &zeros) && zeros == len) {
+		memset(out, 0, len);
+		return true;
+	}
 	if (!find_check(x, in, in_len)) {
 		decoder_broken(d, source_offset, err, "a corrupt block header");
 		return false;
@@ -187,8 +193,10 @@ static bool xz_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t
 	x->lzma.next_out = out;
 	x->lzma.avail_out = len;
 	code = lzma_code(&x->lzma, LZMA_FINISH);
-	if (code == LZMA_STREAM_END && !x->lzma.avail_out && !x->lzma.avail_in)
+	if (code == LZMA_STREAM_END && !x->lzma.avail_out && !x->lzma.avail_in) {
+		zero_memo_learn(&x->memo, in, in_len, out, len);
 		return true;
+	}
 	decoder_broken(d, source_offset, err,
 		       "corrupt, or an integrity check or a size does not match");
 	return false;
@@ -224,6 +232,7 @@ static void xz_close(struct decoder *d)
 		return;
 	lzma_end(&x->lzma);
 	lzma_index_hash_end(x->hash, NULL);
+	zero_memo_free(&x->memo);
 	free(x);
 }
 

@@ -5,6 +5,7 @@
 #define DECODE_XZ_INTERNAL_H
 
 #include "decode/decoder_internal.h"
+#include "decode/zero_memo.h"
 
 #include <lzma.h>
 
@@ -30,6 +31,7 @@ struct xz_decoder {
 	lzma_block block; /* the one at hand; filters points to the next, without options */
 	lzma_filter filters[LZMA_FILTERS_MAX + 1];
 	uint64_t dictionary_bytes; /* memory that decoding the block at hand takes */
+	struct zero_memo memo; /* a worker's: the last block that was nothing but zeros */
 };
 
 enum xz_frame_status {

@@ -70,6 +70,7 @@ static void every_kind_of_stream_decodes_to_the_original(void **state)
 		{ "noise", IMAGE_NOISE, 300000, 0, LZMA_CHECK_CRC32, 0 },
 		{ "no check", IMAGE_MIXED, 300000, 1, LZMA_CHECK_NONE, 0 },
 		{ "SHA-256", IMAGE_MIXED, 300000, 6, LZMA_CHECK_SHA256, 0 },
+		{ "blocks of zeros", IMAGE_ZEROS, 500000, 0, LZMA_CHECK_CRC64, 65536 },
 		{ "several blocks", IMAGE_MIXED, 1 * MIB, 0, LZMA_CHECK_CRC64, 65536 },
 	};
 
