@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 
 from common import RANGES, SIZE, content, d, expect_copied, expect_log_lines, image, \
     wait_until_signals_are_handled
@@ -61,13 +63,20 @@ def an_image_and_its_bmap_come_from_a_server(bed):
     expect_copied(source, bed.path("out2"))
 
 
-def compressed_images_come_from_a_server(bed):
+def images_of_every_format_come_from_a_server(bed):
     source = image(bed)
     raw = content(source)
     packed = {".gz": gzip.compress(raw), ".xz": lzma.compress(raw), ".bz2": bz2.compress(raw)}
     for program, suffix in (("zstd", ".zst"), ("lz4", ".lz4"), ("lzop", ".lzo")):
         if shutil.which(program):
             packed[suffix] = subprocess.run([program, "-c", source], capture_output=True).stdout
+    packed[".lzma"] = lzma.compress(raw, lzma.FORMAT_ALONE)
+    with zipfile.ZipFile(bed.path("z"), "w", zipfile.ZIP_DEFLATED) as z:
+        z.write(source, "disk.img")
+    packed[".zip"] = content(bed.path("z"))
+    with tarfile.open(bed.path("t"), "w:gz") as t:
+        t.add(source, "disk.img")
+    packed[".tar.gz"] = content(bed.path("t"))
     server = serve(bed, source + ".bmap")
     for suffix, data in packed.items():
         server.files["/p/disk.img" + suffix] = data
@@ -214,6 +223,20 @@ def a_file_that_existed_is_emptied_when_the_transfer_fails(bed):
         f.write(b"old" * 1000)
     d.expect_exit(tool("copy", server.url("/p/disk.img"), dest, "--nobmap"), 1)
     d.expect(os.path.getsize(dest) == 0, "half an image was left")
+
+
+def a_device_shows_no_system_when_the_transfer_fails(bed):
+    source, server = disk_and_server(bed, ranges=False, say_ranges=False)
+    device, _backing = bed.loop("disk", 8 * d.MIB, pattern=True)
+    server.drops = [None, 1500000]
+    d.expect_exit(tool("copy", server.url("/p/disk.img"), device, "--bmap", source + ".bmap"), 0)
+    d.expect(d.read_at(device, 0, 4096) == content(source)[:4096], "not written")
+    d.expect_exit(tool("copy", server.url("/p/disk.img"), device, "--bmap", source + ".bmap"), 1)
+    d.expect_head_blank(device, d.Map(source + ".bmap"))
+    # Nothing is touched when the server has no such file.
+    d.pattern_fill(device, 8 * d.MIB)
+    d.expect_exit(tool("copy", server.url("/p/none"), device, "--nobmap"), 1)
+    d.expect(d.read_at(device, 0, d.MIB) == d.pattern_block(), "something was written")
 
 
 def errors_name_the_answer_and_nothing_is_written(bed):
@@ -454,7 +477,7 @@ if __name__ == "__main__":
         sys.exit(77)
     sys.exit(d.main([
         an_image_and_its_bmap_come_from_a_server,
-        compressed_images_come_from_a_server,
+        images_of_every_format_come_from_a_server,
         the_bmap_is_looked_for_in_front_of_the_query,
         an_error_while_looking_for_the_bmap_is_said,
         a_bmap_is_named_by_url_plain_or_compressed,
@@ -463,6 +486,7 @@ if __name__ == "__main__":
         a_server_that_restarts_is_waited_for,
         what_cannot_be_resumed_safely_is_refused,
         a_file_that_existed_is_emptied_when_the_transfer_fails,
+        a_device_shows_no_system_when_the_transfer_fails,
         errors_name_the_answer_and_nothing_is_written,
         bodies_that_are_not_as_announced_fail,
         redirects_are_followed_but_not_everywhere,
