@@ -6,6 +6,7 @@
 #include "cli/text.h"
 
 #include <inttypes.h>
+#include <sys/stat.h>
 
 struct create_args {
 	struct common_args common;
@@ -101,6 +102,22 @@ static void report_success(struct run *run, const struct create_args *a, const s
 		    text_time(time, elapsed_ns));
 }
 
+/* The names in a wrong order would leave the bmap of an image that is gone. */
+static bool refuse_image_as_output(const struct create_args *a, struct bmap_error *err)
+{
+	struct stat image, output;
+
+	if (!a->output || stat(a->image, &image) || stat(a->output, &output) ||
+	    image.st_dev != output.st_dev || image.st_ino != output.st_ino)
+		return true;
+	err->code = BMAP_ERR_REFUSED;
+	snprintf(err->text, sizeof(err->text),
+		 "%.1000s: refused: it is the image itself, which the bmap would replace: name "
+		 "another file with -o",
+		 a->output);
+	return false;
+}
+
 /* A file is written to its end, so that nothing is left beside it: a signal that comes now is too
  * late. Standard output may be a pipe that nobody reads: there a signal ends the process. */
 static bool save(struct run *run, const struct create_args *a, const struct bmap_map *map,
@@ -141,7 +158,7 @@ static int run_create(struct run *run, const void *opaque)
 	options.stop = run->stop;
 	options.progress = on_progress;
 	options.progress_user = &progress;
-	ok = bmap_create(&options, &map, &err);
+	ok = refuse_image_as_output(a, &err) && bmap_create(&options, &map, &err);
 	/* Before the bmap goes to what may be the same terminal. */
 	progress_end(&progress, ok);
 	if (!ok || !save(run, a, map, &err))

@@ -111,6 +111,12 @@ static void report_success(struct run *run, const struct verify_args *a,
 {
 	char size[TEXT_ROOM], time[TEXT_ROOM], speed[TEXT_ROOM];
 
+	if (!result->ranges_checked && !result->ranges_without_checksum) {
+		output_warning(&run->out,
+			       "%s: the bmap lists no blocks at all: nothing could be compared",
+			       a->input);
+		return;
+	}
 	if (!result->ranges_checked) {
 		output_warning(&run->out,
 			       "%s: the bmap has no checksums: nothing could be compared",

@@ -49,6 +49,17 @@ def a_failure_leaves_the_old_file(bed):
     d.expect(sorted(os.listdir(bed.folder)) == ["empty", "o.bmap"], "a file was left")
 
 
+def the_image_is_not_replaced_by_its_bmap(bed):
+    source = image(bed, bmap=False)
+    before = content(source)
+    os.symlink(source, bed.path("link"))
+    for out in (source, bed.path("link"), os.path.join(bed.folder, ".", "disk.img")):
+        done = d.expect_exit(d.tool("create", source, "-o", out), 1)
+        d.expect(content(source) == before, "the image is gone", done)
+        d.expect("refused: it is the image itself" in done.err, "another reason", done)
+    d.expect(sorted(os.listdir(bed.folder)) == ["disk.img", "link"], "a file was left")
+
+
 def a_full_disk_is_a_failure(bed):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([d.BMAPTOOL, "create", image(bed, bmap=False)], stdout=full,
@@ -89,6 +100,7 @@ if __name__ == "__main__":
         each_checksum_type_is_understood_again,
         checksums_can_be_left_out,
         a_failure_leaves_the_old_file,
+        the_image_is_not_replaced_by_its_bmap,
         a_full_disk_is_a_failure,
         an_interrupted_one_leaves_no_file,
         the_map_on_a_terminal_begins_on_a_line_of_its_own,

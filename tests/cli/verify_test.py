@@ -49,6 +49,17 @@ def every_bad_range_is_named_and_counted(bed):
     d.expect("2 of 4" in errors[-1], "no count at the end", done)
 
 
+def a_bmap_that_lists_nothing_is_not_called_one_without_checksums(bed):
+    with open(bed.path("hole.img"), "wb") as f:
+        f.truncate(64 * BLOCK)
+    d.expect_exit(d.tool("create", bed.path("hole.img"), "-o", bed.path("hole.img.bmap")), 0)
+    with open(bed.path("hole.img"), "rb") as f:
+        for args, kw in ((("verify", bed.path("hole.img")), {}),
+                         (("verify", "--bmap", bed.path("hole.img.bmap"), "-"), {"stdin": f})):
+            done = d.expect_exit(d.tool(*args, **kw), 0)
+            d.expect("WARNING" in done.err and "lists no blocks" in done.err, "not said", done)
+
+
 def a_signal_ends_a_verify_of_an_idle_pipe(bed):
     source = image(bed)
     running = d.start_tool("verify", "--bmap", source + ".bmap", "-", stdin=subprocess.PIPE)
@@ -72,6 +83,7 @@ if __name__ == "__main__":
     sys.exit(d.main([
         a_good_image_is_said_to_be_good,
         every_bad_range_is_named_and_counted,
+        a_bmap_that_lists_nothing_is_not_called_one_without_checksums,
         a_signal_ends_a_verify_of_an_idle_pipe,
         the_percentage_is_of_what_was_verified,
     ]))
