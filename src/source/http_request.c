@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -24,6 +25,7 @@
 #endif
 
 static bool set_protocol(CURL *easy, enum url_scheme scheme);
+static bool set_authorities(CURL *easy);
 static bool set_credentials(struct http_source *http, const struct url *url, const char *asked,
 			    struct bmap_error *err);
 static bool set_range(struct http_source *http);
@@ -64,7 +66,7 @@ bool http_request_open(struct http_source *http, struct bmap_error *err)
 	    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body) ||
 	    curl_easy_setopt(easy, CURLOPT_WRITEDATA, http) ||
 	    curl_easy_setopt(easy, CURLOPT_FILETIME, 1L) || SET_QUICK_EXIT(easy) ||
-	    !set_protocol(easy, url.scheme) || !set_range(http)) {
+	    !set_protocol(easy, url.scheme) || !set_authorities(easy) || !set_range(http)) {
 		http_request_close(http);
 		return bmap_error_set(err, BMAP_ERR_UNSUPPORTED,
 				      "%s: libcurl cannot prepare the request: no memory, or built "
@@ -94,6 +96,16 @@ static bool set_protocol(CURL *easy, enum url_scheme scheme)
 	default:
 		return false;
 	}
+}
+
+/* Whom to trust in the place of the system's store: as curl(1), not libcurl, takes it from the user. */
+static bool set_authorities(CURL *easy)
+{
+	const char *file = getenv("CURL_CA_BUNDLE");
+
+	if (!file || !*file)
+		file = getenv("SSL_CERT_FILE");
+	return !file || !*file || curl_easy_setopt(easy, CURLOPT_CAINFO, file) == CURLE_OK;
 }
 
 /* libcurl looks into ~/.netrc for the password of a user that stands in the URL, but not for that

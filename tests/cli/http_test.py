@@ -7,6 +7,7 @@ import lzma
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -19,7 +20,8 @@ from http_server import FtpServer, HttpServer
 
 # No proxy of the machine, no ~/.netrc of the user.
 CLEAN = {"HOME": "/nonexistent", "http_proxy": "", "HTTP_PROXY": "", "https_proxy": "", "all_proxy": "",
-         "ALL_PROXY": "", "no_proxy": "", "ftp_proxy": "", "FTP_PROXY": ""}
+         "ALL_PROXY": "", "no_proxy": "", "ftp_proxy": "", "FTP_PROXY": "",
+         "CURL_CA_BUNDLE": "", "SSL_CERT_FILE": ""}
 
 
 def tool(*args, **kw):
@@ -388,6 +390,30 @@ def a_proxy_is_taken_from_the_environment(bed):
     expect_copied(source, bed.path("out"))
 
 
+def https_needs_a_certificate_that_is_trusted(bed):
+    d.require_program("openssl")
+    key, cert = bed.path("key.pem"), bed.path("cert.pem")
+    d.check_run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
+                "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    source = image(bed)
+    server = HttpServer({"/p/disk.img": content(source), "/p/disk.img.bmap": content(source + ".bmap")},
+                        tls=tls)
+    bed.later(server.close)
+    url = server.url("/p/disk.img", host="localhost")
+    expect_refused(tool("copy", url, bed.path("o")), bed.path("o"), "certificate")
+    d.expect(not server.requests, "something was asked for: %s" % server.requests)
+    trust = {"SSL_CERT_FILE": cert}
+    server.drops = [700000]
+    d.expect_exit(tool("copy", url, bed.path("out"), "--nobmap", env=trust), 0)
+    expect_copied(source, bed.path("out"))
+    d.expect_exit(tool("copy", url, bed.path("out"), env={"CURL_CA_BUNDLE": cert}), 0)
+    # The certificate is not for this name.
+    expect_refused(tool("copy", server.url("/p/disk.img"), bed.path("o"), env=trust), bed.path("o"),
+                   "127.0.0.1")
+
+
 def a_signal_ends_a_stalled_transfer_at_once(bed):
     for knobs in ({"stall_header": True}, {"stall_after": 1000}, {"stall_after": 700000},
                   {"statuses": {"/p/disk.img": [(503, "Busy", ["Retry-After: 50"])]}}):
@@ -493,6 +519,7 @@ if __name__ == "__main__":
         credentials_stay_with_their_host_and_are_never_shown,
         netrc_knows_the_password,
         a_proxy_is_taken_from_the_environment,
+        https_needs_a_certificate_that_is_trusted,
         a_signal_ends_a_stalled_transfer_at_once,
         a_signal_ends_a_bmap_that_never_comes,
         slow_servers_and_large_pieces_arrive,

@@ -34,7 +34,8 @@ class Threads(socketserver.ThreadingTCPServer):
 
 
 class HttpServer:
-    def __init__(self, files=None, port=0):
+    def __init__(self, files=None, port=0, tls=None):
+        self.tls = tls  # an ssl.SSLContext: https
         self.files = dict(files or {})
         self.requests = []
         self.connections = 0
@@ -66,6 +67,12 @@ class HttpServer:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
+                if outer.tls:
+                    try:
+                        self.connection = outer.tls.wrap_socket(self.connection, server_side=True)
+                    except OSError:
+                        return
+                    self.rfile = self.connection.makefile("rb")
                 with outer.lock:
                     outer.connections += 1
                     outer.open_sockets.add(self.connection)
@@ -99,7 +106,7 @@ class HttpServer:
                     pass
 
     def url(self, path, userinfo="", host="127.0.0.1"):
-        return "http://%s%s:%d%s" % (userinfo + "@" if userinfo else "", host, self.port, path)
+        return "http%s://%s%s:%d%s" % ("s" if self.tls else "", userinfo + "@" if userinfo else "", host, self.port, path)
 
     def tag_of(self, path, data):
         tag = '"%s"' % hashlib.md5(path.encode() + data[:64]).hexdigest()[:12]
