@@ -12,7 +12,7 @@ build="gcc libc6-dev meson ninja-build pkg-config python3
 	liblz4-dev liblzo2-dev libbz2-dev libcurl4-openssl-dev"
 demo="e2fsprogs fdisk util-linux mount coreutils findutils diffutils zstd gzip pigz"
 test="$demo clang clang-format libclang-rt-14-dev libcmocka-dev g++ binutils git procps gpg gpg-agent gpgv
-	bmap-tools xz-utils isal lz4 lzop xfsprogs btrfs-progs libseccomp-dev strace"
+	openssl bmap-tools xz-utils isal lz4 lzop xfsprogs btrfs-progs libseccomp-dev strace"
 bench="$demo bmap-tools isal fio"
 
 die()

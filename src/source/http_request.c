@@ -98,7 +98,8 @@ static bool set_protocol(CURL *easy, enum url_scheme scheme)
 	}
 }
 
-/* Whom to trust in the place of the system's store: as curl(1), not libcurl, takes it from the user. */
+/* Whom to trust in the place of the system's store: as curl(1), not libcurl, takes it from the
+ * user. */
 static bool set_authorities(CURL *easy)
 {
 	const char *file = getenv("CURL_CA_BUNDLE");
