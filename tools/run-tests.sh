@@ -78,7 +78,15 @@ long_run()
 		read -r p _ f _ s _ <<<"$line"
 		total=($((total[0] + p)) $((total[1] + f)) $((total[2] + s)))
 	}
+	matrix() # every form of an image of 1 GiB, every damage from a file and from a pipe
+	{
+		BMAP_TEST_MATRIX_MIB=1024 BMAP_TEST_LONG=1 meson test -C "$here/build-test" \
+			--no-rebuild --print-errorlogs --timeout-multiplier 10 matrix broken
+		python3 "$here/tools/summarize-tests.py" \
+			"$here/build-test/meson-logs/testlog.json" $?
+	}
 	step "$self" --no-install
+	step matrix
 	step "$self" --no-install --compiler clang --build "$here/build-test-clang"
 	step "$self" --no-install --sanitize address
 	step "$self" --no-install --sanitize thread

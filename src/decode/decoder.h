@@ -99,7 +99,8 @@ struct decoder_ops {
 	const char *const *suffixes; /* ".zst", ..., NULL: to say when a name contradicts */
 	/* Does head start this format? Pure. */
 	bool (*probe)(const uint8_t *head, size_t len);
-	/* Reads the first header. False if it is broken. limits may be NULL: only plan. */
+	/* Reads the first header. False if it is broken: the message says at which offset and why;
+	 * the caller puts the name of the source in front. */
 	bool (*plan)(const uint8_t *head, size_t len, struct decoder_plan *plan,
 		     struct bmap_error *err);
 	/* NULL on failure. A window over limits: code MEMORY, the message names --memory. */

@@ -247,7 +247,7 @@ static bool xz_plan(const uint8_t *head, size_t len, struct decoder_plan *plan,
 	*plan = (struct decoder_plan){ 0 };
 	if (len < at || lzma_stream_header_decode(&x.flags, head) != LZMA_OK)
 		return bmap_error_data(err, 0,
-				       "broken xz data at offset 0: no xz stream begins here");
+				       "broken xz data at offset 0: the stream header is corrupt");
 	if (at >= len || head[at] == 0 || len - at < lzma_block_header_size_decode(head[at]) ||
 	    !xz_block_header(&x, head + at, at, false, NULL))
 		return true;

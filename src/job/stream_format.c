@@ -23,14 +23,16 @@ static bool find_archive(struct stream_format *found, struct source *source, uin
 			 struct bmap_error *err);
 static void compare_with_name(const struct stream_format *found, const char *name,
 			      const struct bmap_log *log);
+static bool name_the_source(const struct source *source, struct bmap_error *err);
 
 bool stream_format_detect(struct stream_format *found, struct source *source, const char *member,
 			  uint64_t memory_bytes, const struct bmap_log *log, struct bmap_error *err)
 {
 	*found = (struct stream_format){ .format = decoder_detect(source->head, source->head_len) };
 	if (found->format &&
-	    (!found->format->plan(source->head, source->head_len, &found->plan, err) ||
-	     !find_archive(found, source, memory_bytes, err)))
+	    !found->format->plan(source->head, source->head_len, &found->plan, err))
+		return name_the_source(source, err);
+	if (found->format && !find_archive(found, source, memory_bytes, err))
 		return false;
 	compare_with_name(found, source->file_name ? source->file_name : source->name, log);
 	if (member && !found->archive && (!found->format || !decoder_is_archive(found->format)))
@@ -39,6 +41,20 @@ bool stream_format_detect(struct stream_format *found, struct source *source, co
 				      "could choose",
 				      source->name);
 	return true;
+}
+
+/* A plan is made of bytes alone. */
+static bool name_the_source(const struct source *source, struct bmap_error *err)
+{
+	struct bmap_error plain;
+
+	if (!err)
+		return false;
+	plain = *err;
+	bmap_error_set(err, plain.code, "%s: %s", source->name, plain.text);
+	err->has_offset = plain.has_offset;
+	err->offset_bytes = plain.offset_bytes;
+	return false;
 }
 
 /* More input after INPUT. False: there is none, or it could not be read. */
