@@ -38,8 +38,8 @@ bool discover_local(const char *image, char **path, struct bmap_error *err)
 		tried_add(tried, sizeof(tried), candidate);
 	} while (discover_drop_extension(stem));
 	return bmap_error_set(err, BMAP_ERR_NOT_FOUND,
-			      "%s: no bmap file found beside it (looked for %s); name one with "
-			      "--bmap, or copy the whole image with --nobmap",
+			      "%s: no bmap file found beside it (looked for %s): name one with "
+			      "--bmap (\"copy --nobmap\" needs none)",
 			      image, tried);
 }
 

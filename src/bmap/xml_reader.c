@@ -495,7 +495,8 @@ static void on_error(void *user, xml_error error)
 		return;
 	if (error->code == XML_ERR_NO_MEMORY)
 		fail_memory(r);
-	else if (error->code == XML_ERR_INTERNAL_ERROR) /* "Huge input lookup" and such */
+	else if (error->code == XML_ERR_INTERNAL_ERROR && /* "Huge input lookup", "...too long" */
+		 error->message && strcasestr(error->message, "huge"))
 		fail(r, "a text, comment or tag that is longer than the XML parser allows");
 	else if (r->at_end && r->depth)
 		fail(r, "the file ends in the middle: it is truncated");

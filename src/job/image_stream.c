@@ -62,17 +62,9 @@ static struct map_request map_request(const struct image_stream *stream)
 
 static bool load_map(struct image_stream *stream, struct bmap_error *err)
 {
-	const struct image_stream_options *options = &stream->options;
 	const struct map_request request = map_request(stream);
 
-	if (map_find(&request, &stream->map, &stream->bmap_path, err))
-		return true;
-	if (!options->bmap && !stream->bmap_path && err->code == BMAP_ERR_NOT_FOUND)
-		return bmap_error_set(err, BMAP_ERR_NOT_FOUND,
-				      "%s: no bmap file was found beside it: name one with --bmap, "
-				      "or write the whole image with --nobmap",
-				      stream->image_name);
-	return false;
+	return map_find(&request, &stream->map, &stream->bmap_path, err);
 }
 
 static bool set_image(struct image_stream *stream, struct bmap_error *err)
@@ -90,7 +82,7 @@ static bool set_image(struct image_stream *stream, struct bmap_error *err)
 	if (!options->bmap)
 		return bmap_error_set(err, BMAP_ERR_USAGE,
 				      "standard input: a bmap cannot be found beside it: name one "
-				      "with --bmap, or write the whole image with --nobmap");
+				      "with --bmap (\"copy --nobmap\" needs none)");
 	if (is_stdin(options->bmap))
 		return bmap_error_set(err, BMAP_ERR_USAGE,
 				      "standard input: cannot be the image and its bmap, too");

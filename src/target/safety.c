@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/safety.h"
+#include "base/units.h"
 #include "target/sysfs.h"
 
 #include <inttypes.h>
@@ -83,30 +84,14 @@ bool refuse_if_not_removable_device(dev_t device, const char *name,
 			      name, kernel_name);
 }
 
-static const char *human_size(uint64_t bytes, char text[32])
-{
-	static const char units[] = "KMGTPE";
-	double value = (double)bytes;
-	size_t unit = 0;
-
-	if (bytes < 1024) {
-		snprintf(text, 32, "%u B", (unsigned)bytes);
-		return text;
-	}
-	for (value /= 1024; value >= 1024 && units[unit + 1]; value /= 1024)
-		unit++;
-	snprintf(text, 32, "%.1f %ciB", value, units[unit]);
-	return text;
-}
-
 bool refuse_too_small(const char *name, uint64_t image_bytes, uint64_t device_bytes,
 		      struct bmap_error *err)
 {
-	char image[32], device[32];
+	char image[SIZE_TEXT_BYTES], device[SIZE_TEXT_BYTES];
 
 	return bmap_error_set(err, BMAP_ERR_REFUSED,
 			      "%s: refused: too small: the image needs %" PRIu64 " bytes (%s), the "
 			      "device has %" PRIu64 " bytes (%s)",
-			      name, image_bytes, human_size(image_bytes, image), device_bytes,
-			      human_size(device_bytes, device));
+			      name, image_bytes, size_text(image_bytes, image), device_bytes,
+			      size_text(device_bytes, device));
 }

@@ -187,6 +187,17 @@ def what_cannot_be_copied_says_so_in_one_line(bed):
     d.expect(sorted(os.listdir(bed.folder)) == ["disk.img"], "a file was made")
 
 
+def the_names_that_a_bmap_could_have_are_said(bed):
+    source = image(bed, bmap=False)
+    with open(source, "rb") as f, gzip.open(source + ".gz", "wb") as packed:
+        packed.write(f.read())
+    for args in (["copy", source + ".gz", bed.path("out")], ["verify", source + ".gz"]):
+        done = d.expect_exit(d.tool(*args), 1)
+        d.expect("disk.img.gz.bmap, disk.img.bmap, disk.bmap" in done.err, "not named", done)
+        d.expect("name one with --bmap" in done.err, "not said what to do", done)
+    d.expect(not os.path.exists(bed.path("out")), "a file was made")
+
+
 def a_mismatch_names_its_range(bed):
     source, dest = image(bed), bed.path("out")
     with open(source, "r+b") as f:
@@ -259,6 +270,7 @@ if __name__ == "__main__":
         a_bmap_from_a_pipe_is_not_eaten_by_the_look_for_signatures,
         a_signal_ends_a_copy_whose_source_is_idle,
         what_cannot_be_copied_says_so_in_one_line,
+        the_names_that_a_bmap_could_have_are_said,
         a_mismatch_names_its_range,
         a_memory_limit_that_is_too_small_is_refused_naming_the_option,
         a_limit_on_file_sizes_is_an_error_like_any_other,

@@ -94,6 +94,7 @@ static const struct refused {
 	{ "checksum-type-unknown", "is not supported, only md5" },
 	{ "control-character", "not well-formed XML" },
 	{ "deep-nesting", "nested more than 32 deep" },
+	{ "doctype-inside", "line 3: not well-formed XML" },
 	{ "doctype-server", "DOCTYPE bmap" },
 	{ "element-in-a-number", "<b> where only text may stand" },
 	{ "empty", "it is empty" },

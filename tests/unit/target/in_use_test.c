@@ -191,7 +191,7 @@ static void sizes_are_told_in_bytes_and_in_human_units(void **state)
 	assert_false(refuse_too_small("card", 3ull << 30, 512, &err));
 	assert_int_equal(err.code, BMAP_ERR_REFUSED);
 	assert_non_null(strstr(err.text, "image needs 3221225472 bytes (3.0 GiB)"));
-	assert_non_null(strstr(err.text, "device has 512 bytes (512 B)"));
+	assert_non_null(strstr(err.text, "device has 512 bytes (512 bytes)"));
 	assert_false(refuse_too_small("card", UINT64_MAX, 1536, &err));
 	assert_non_null(strstr(err.text, "(16.0 EiB)"));
 	assert_non_null(strstr(err.text, "(1.5 KiB)"));
