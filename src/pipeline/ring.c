@@ -172,12 +172,20 @@ bool ring_wait_room(struct ring *ring, uint64_t end)
 
 void ring_publish(struct ring *ring, uint64_t position)
 {
+	uint64_t want;
+	bool pressed;
+
 	assert(position >= atomic_load_explicit(&ring->decoded.position, memory_order_relaxed));
 	assert(position <= ring_room_end(ring));
 	atomic_store(&ring->decoded.position, position);
-	if (position >= atomic_load(&ring->waker_want))
+	/* One thread of the producer may wait for room while another one publishes: a sleeper that
+	 * had nothing to make do with when that wait began has these bytes now. */
+	pressed = atomic_load(&ring->room_want) != 0;
+	if (position >= atomic_load(&ring->waker_want) ||
+	    (pressed && position > atomic_load(&ring->waker_have)))
 		call_waker(ring);
-	if (position >= atomic_load(&ring->data_want))
+	want = atomic_load(&ring->data_want);
+	if (position >= want || (pressed && want != UINT64_MAX))
 		wake_consumers(ring);
 }
 

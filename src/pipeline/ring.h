@@ -5,8 +5,9 @@
  *            to ring_size() is contiguous from there (the memory is mapped twice, back to back).
  *            tail <= decoded <= tail + size; [tail, decoded) is readable; tail is the slowest
  *            consumer's cursor. The producer may write [decoded, tail + size).
- * Threads:   one producer (a stage: whoever holds its lock); a consumer index belongs to one
- *            thread at a time; ring_stop() from any.
+ * Threads:   one producer, a stage: one of its threads at a time may wait for room, and one, also
+ *            another, may publish; a consumer index belongs to one thread at a time; ring_stop()
+ *            from any.
  * Ownership: the ring owns the memory; a consumer may use a byte until its own cursor passed it,
  *            the kernel too (writes in flight hold the cursor back).
  * Waiting:   a consumer that wants many bytes is woken for fewer when the producer waits for room,

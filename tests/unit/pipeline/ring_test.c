@@ -349,6 +349,47 @@ static void the_waker_is_called_once_for_each_arming(void **state)
 	ring_free(ring);
 }
 
+static void *wait_for_data(void *arg)
+{
+	struct consumer *c = arg;
+	uint64_t decoded;
+	bool finished;
+
+	if (ring_wait_decoded(c->ring, 0, c->want, &decoded, &finished)) {
+		c->seen = decoded;
+		ring_release(c->ring, c->index, decoded);
+	}
+	return NULL;
+}
+
+/* Workers decode units side by side: one waits for room for its unit while another one publishes
+ * an older one. Who sleeps until there is more must make do with that. */
+static void bytes_that_come_while_another_thread_waits_for_room_are_enough(void **state)
+{
+	struct ring *ring = ring_new(64 * KIB, 2, RING_SINGLE, NULL, NULL);
+	struct consumer c = { .ring = ring, .want = 50000 };
+	atomic_uint wakes = 0;
+	pthread_t producer;
+
+	(void)state;
+	assert_non_null(ring);
+	ring_set_waker(ring, count_wake, &wakes);
+	ring_arm_waker(ring, 0, 50000);
+	pthread_create(&c.thread, NULL, wait_for_data, &c);
+	pthread_create(&producer, NULL, wait_for_room, ring);
+	usleep(50000); /* both sleep: there is nothing yet to make do with */
+	ring_publish(ring, 100);
+	ring_release(ring, 1, 100);
+	for (int i = 0; i < 500 && !(atomic_load(&wakes) && ring_room_end(ring) > 64 * KIB); i++)
+		usleep(10000);
+	assert_int_equal(atomic_load(&wakes), 1);
+	assert_int_equal(ring_room_end(ring), 64 * KIB + 100);
+	pthread_join(c.thread, NULL);
+	pthread_join(producer, NULL);
+	assert_int_equal(c.seen, 100);
+	ring_free(ring);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -360,6 +401,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_written_over_what_one_consumer_still_needs),
 		cmocka_unit_test(a_consumer_that_wants_more_than_the_ring_holds_gets_what_there_is),
 		cmocka_unit_test(the_waker_is_called_once_for_each_arming),
+		cmocka_unit_test(bytes_that_come_while_another_thread_waits_for_room_are_enough),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
