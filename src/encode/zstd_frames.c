@@ -121,12 +121,6 @@ static uint32_t zeros_checksum(const struct zero_frames *zeros, size_t len)
 	return (uint32_t)XXH64(zeros->bytes, len, 0);
 }
 
-size_t zero_frame_bound(size_t len)
-{
-	/* Header, the first block of one byte, the others, the checksum. */
-	return 9 + (BLOCK_HEADER_BYTES + 1) * (1 + div_round_up(len, BLOCK_MAX_BYTES)) + 4;
-}
-
 /* RFC 8878 3.1.1.2: last, type (0 raw, 1 RLE), size; then the byte. */
 static uint8_t *put_block(uint8_t *p, bool last, unsigned type, size_t size)
 {

@@ -38,8 +38,9 @@ struct zero_frames {
 /* For frames of up to max_len zeros, a multiple of 4096. Ended by zero_frames_end(). */
 bool zero_frames_init(struct zero_frames *zeros, size_t max_len, struct bmap_error *err);
 void zero_frames_end(struct zero_frames *zeros);
-/* Most bytes that a frame of len zeros takes. */
-size_t zero_frame_bound(size_t len);
+/* Most bytes that a frame of len zeros takes: header, a first block of one byte, one for each
+ * 128 KiB, checksum. */
+#define ZERO_FRAME_BOUND(len) (9 + 4 * (2 + (len) / (128u * 1024u)) + 4)
 /* 1 <= len <= max_len. Returns how many bytes were written. */
 size_t zero_frame_make(const struct zero_frames *zeros, size_t len, uint8_t *frame);
 

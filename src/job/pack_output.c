@@ -50,7 +50,7 @@ bool pack_output_frame(struct pack_output *out, const uint8_t *frame, size_t fra
 
 bool pack_output_hole(struct pack_output *out, uint64_t len, struct bmap_error *err)
 {
-	uint8_t frame[512]; /* zero_frame_bound(PACK_FRAME_BYTES) is less */
+	uint8_t frame[ZERO_FRAME_BOUND(PACK_FRAME_BYTES)];
 	size_t frame_len = 0, image_len = 0;
 
 	while (len) {

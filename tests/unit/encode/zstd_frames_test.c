@@ -40,10 +40,10 @@ static void zeros_of_any_length_are_a_frame(void **state)
 	assert_true(zero_frames_init(&zeros, MAX_LEN, &err));
 	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
 		/* On the heap and exactly so long: a sanitizer sees what is written past it. */
-		uint8_t *frame = malloc(zero_frame_bound(lengths[i]));
+		uint8_t *frame = malloc(ZERO_FRAME_BOUND(lengths[i]));
 		size_t len = zero_frame_make(&zeros, lengths[i], frame);
 
-		assert_true(len <= zero_frame_bound(lengths[i]));
+		assert_true(len <= ZERO_FRAME_BOUND(lengths[i]));
 		assert_true(len < 200);
 		expect_frame(frame, len, nothing, lengths[i]);
 		/* Old versions of the program do not take RLE as the first block. */
