@@ -45,7 +45,7 @@ struct ring {
 
 	pthread_mutex_t lock; /* to sleep, wake and stop, never for the bytes */
 	pthread_cond_t data; /* decoded moved, the producer waits, finished, or stopped */
-	pthread_cond_t room; /* a consumer moved, or stopped */
+	pthread_cond_t room; /* a consumer moved (or, with none left, decoded), or stopped */
 
 	struct cursor consumer[]; /* [i]: consumer i stores */
 };
@@ -170,6 +170,17 @@ bool ring_wait_room(struct ring *ring, uint64_t end)
 	return !atomic_load(&ring->stopped);
 }
 
+static void wake_producer(struct ring *ring)
+{
+	uint64_t want = atomic_load(&ring->room_want);
+
+	if (want && ring_room_end(ring) >= want) {
+		pthread_mutex_lock(&ring->lock);
+		pthread_cond_signal(&ring->room);
+		pthread_mutex_unlock(&ring->lock);
+	}
+}
+
 void ring_publish(struct ring *ring, uint64_t position)
 {
 	uint64_t want;
@@ -187,6 +198,9 @@ void ring_publish(struct ring *ring, uint64_t position)
 	want = atomic_load(&ring->data_want);
 	if (position >= want || (pressed && want != UINT64_MAX))
 		wake_consumers(ring);
+	/* With no consumer left, this is what makes room. */
+	if (pressed)
+		wake_producer(ring);
 }
 
 void ring_finish(struct ring *ring)
@@ -237,19 +251,12 @@ bool ring_wait_decoded(struct ring *ring, uint64_t have, uint64_t want, uint64_t
 
 static void move_consumer(struct ring *ring, size_t consumer, uint64_t position)
 {
-	uint64_t want;
-
 	assert(consumer < ring->consumer_count);
 	assert(position >=
 	       atomic_load_explicit(&ring->consumer[consumer].position, memory_order_relaxed));
 	atomic_store(&ring->consumer[consumer].position, position);
-	want = atomic_load(&ring->room_want);
 	/* Of several that move at once, the last sees the others' moves. */
-	if (want && ring_room_end(ring) >= want) {
-		pthread_mutex_lock(&ring->lock);
-		pthread_cond_signal(&ring->room);
-		pthread_mutex_unlock(&ring->lock);
-	}
+	wake_producer(ring);
 }
 
 void ring_release(struct ring *ring, size_t consumer, uint64_t position)
