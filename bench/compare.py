@@ -7,110 +7,21 @@ the pairs' ratios.
 As root. Needs about 4 times --files of memory in /dev/shm (and the image, sparse). Packages:
 tools/setup-debian.sh bench."""
 import argparse
-import atexit
-import fcntl
 import hashlib
 import os
-import re
 import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
-TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
-sys.path.insert(0, os.path.join(TOP, "tests", "support"))
-sys.dont_write_bytecode = True
-import device as d  # noqa: E402
+import common
+from common import d, pack, pack_frames, peak_memory
 
 MANY_RANGES = 100000
 CASES = ["raw", "gz", "zst", "frames", "create", "many", "single"]
 
 
-class Timing:
-    def __init__(self, wall, cpu):
-        self.wall, self.cpu = wall, cpu
-
-
-def timed(argv, stdout=subprocess.DEVNULL):
-    """Runs it; wall and CPU seconds (its own and its children's)."""
-    begun = time.monotonic()
-    proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE)
-    text = proc.stderr.read()
-    _pid, status, usage = os.wait4(proc.pid, 0)
-    proc.returncode = os.waitstatus_to_exitcode(status)
-    if proc.returncode:
-        sys.exit("failed (exit %d): %s\n%s" % (proc.returncode, " ".join(argv),
-                                              text.decode(errors="replace")[-2000:]))
-    return Timing(time.monotonic() - begun, usage.ru_utime + usage.ru_stime)
-
-
-def peak_memory(argv):
-    """(PSS, VmHWM) in MiB, sampled every 5 ms in a run of its own."""
-    job = d.Running(argv)
-    hwm = 0
-    while job.proc.poll() is None:
-        hwm = max(hwm, job.sample())
-        time.sleep(0.005)
-    job.wait()
-    return job.peak_pss / d.MIB, hwm / d.MIB
-
-
-class Bench:
-    def __init__(self, args):
-        self.args = args
-        self.folder = tempfile.mkdtemp(prefix="bmapbench-", dir=args.tmp)
-        self.device = None
-        atexit.register(self.close)
-        self.rows = []
-
-    def close(self):
-        if self.device:
-            subprocess.run(["losetup", "-d", self.device], stderr=subprocess.DEVNULL)
-            self.device = None
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def path(self, name):
-        return os.path.join(self.folder, name)
-
-    def attach(self, size):
-        """One device for all: its memory is touched once, before anything is measured."""
-        backing = self.path("device")
-        with open(backing, "wb") as f:
-            f.truncate(size)
-        done = subprocess.run(["losetup", "-f", "--show", "--direct-io=on", backing],
-                              capture_output=True, text=True)
-        if done.returncode:
-            sys.exit("losetup: " + done.stderr.strip())
-        self.device = done.stdout.strip()
-        d.reset_queue_limits(self.device)
-
-    def settle(self):
-        BLKFLSBUF = 0x1261
-        fd = os.open(self.device, os.O_RDONLY)
-        fcntl.ioctl(fd, BLKFLSBUF)
-        os.close(fd)
-
-    def pairs(self, ours, theirs):
-        """Both once to warm up, then in turn; (our timings, theirs)."""
-        mine, other = [], []
-        for run in range(self.args.runs + 1):
-            for command, out in ((ours, mine), (theirs, other)):
-                if command is None:
-                    continue
-                self.settle()
-                timing = timed(command)
-                if run:
-                    out.append(timing)
-        return mine, other
-
-    def alone(self, argv, runs=None):
-        """Best-known competitor without any flashing: a decompressor to /dev/null."""
-        if not shutil.which(argv[0]):
-            return None
-        return statistics.median(timed(argv).wall for _ in range(runs or self.args.runs))
-
+class Bench(common.Bench):
     def row(self, case, mine, other, aims, beside=(), memory=None):
         """aims: (text, function of (ratio, our seconds, beside) -> bool or None if not measured)."""
         wall = statistics.median(t.wall for t in mine)
@@ -166,28 +77,6 @@ def run_form(bench, case, source, aims, beside=()):
         theirs = None
     mine, other = bench.pairs(ours, theirs)
     bench.row(case, mine, other, aims, beside, peak_memory(ours))
-
-
-def pack(command, image, out):
-    with open(out, "wb") as f:
-        subprocess.run(command + [image], stdout=f, check=True)
-    return out
-
-
-def pack_frames(image, out):
-    """Frames of 4 MiB with their content size, as a parallel packer writes them."""
-    zeros = None
-    with open(image, "rb") as src, open(out, "wb") as dst:
-        while True:
-            data = src.read(4 * d.MIB)
-            if not data:
-                return out
-            hole = len(data) == 4 * d.MIB and not data.strip(b"\0")
-            if not (hole and zeros):
-                frame = subprocess.run(["zstd", "-3", "-q", "-c", "--stream-size=%d" % len(data)],
-                                       input=data, stdout=subprocess.PIPE, check=True).stdout
-                zeros = frame if hole else zeros
-            dst.write(zeros if hole else frame)
 
 
 def run_create(bench, image):
@@ -248,40 +137,18 @@ def run_single(bench):
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    ap.add_argument("--ours", default=os.path.join(TOP, "build", "src", "cli", "bmaptool"))
+    common.add_options(ap, CASES)
     ap.add_argument("--python", default="/usr/bin/bmaptool", help="the Python tool; '' for none")
-    ap.add_argument("--size", type=int, default=9216, metavar="MIB", help="size of the image")
-    ap.add_argument("--files", type=int, metavar="MIB", help="of real files in it (a fifth)")
-    ap.add_argument("--runs", type=int, default=5, help="pairs, after one that is not counted")
-    ap.add_argument("--only", default=",".join(CASES), help="of " + ",".join(CASES))
     ap.add_argument("--slow", action="store_true", help="also gzip -dc, which takes long")
-    ap.add_argument("--tmp", default="/dev/shm")
-    args = ap.parse_args()
-    args.files = args.files or args.size * 1900 // 9216
-    only = [c for c in args.only.split(",") if c]
-    unknown = set(only) - set(CASES)
-    if unknown:
-        ap.error("no such case: " + ", ".join(unknown))
-    if os.geteuid():
-        sys.exit("skipped: needs root, for a loop device")
-    if not os.access(args.ours, os.X_OK):
-        sys.exit("%s is not built: tools/quick-start.sh, or meson and ninja" % args.ours)
+    args, only = common.parse(ap, CASES)
     if args.python and not os.access(args.python, os.X_OK):
         print("# %s is not there: ours alone (tools/setup-debian.sh bench)" % args.python)
         args.python = None
     bench = Bench(args)
     bench.attach(args.size * d.MIB)
-    image = bench.path("disk.img")
-    with open("/proc/cpuinfo") as f:
-        cpu = re.search(r"model name\s*: (.*)", f.read())
-    print("# %s, %d processors, Linux %s; load %s" % (
-        cpu.group(1) if cpu else "?", os.cpu_count(), os.uname().release, os.getloadavg()[0]))
+    common.print_machine()
     if set(only) - {"many", "single"}:
-        subprocess.run([os.path.join(TOP, "tests", "support", "make-image.sh"), image, str(args.size),
-                        str(args.files)], check=True)
-        subprocess.run([args.ours, "-q", "create", "-o", bench.path("disk.bmap"), image], check=True)
-        print("# image of %d MiB, %d MiB mapped, on %s; %d pairs" % (
-            args.size, d.Map(bench.path("disk.bmap")).mapped_bytes // d.MIB, bench.device, args.runs))
+        image, _bmap = bench.disk()
     if "raw" in only:
         run_form(bench, "raw", image, [at_least(1.4)])
     if "create" in only:

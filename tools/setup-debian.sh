@@ -13,7 +13,7 @@ build="gcc libc6-dev meson ninja-build pkg-config python3
 demo="e2fsprogs fdisk util-linux mount coreutils findutils diffutils zstd gzip pigz"
 test="$demo clang clang-format libclang-rt-14-dev libcmocka-dev g++ binutils git procps gpg gpg-agent gpgv
 	openssl bmap-tools xz-utils isal lz4 lzop xfsprogs btrfs-progs libseccomp-dev strace"
-bench="$demo bmap-tools isal fio"
+bench="$demo bmap-tools isal fio lbzip2 lz4 lzop xz-utils"
 
 die()
 {
