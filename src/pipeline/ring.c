@@ -217,13 +217,21 @@ uint64_t ring_decoded(const struct ring *ring, bool *finished)
 	return atomic_load(&ring->decoded.position);
 }
 
+/* Asleep for want of room, and not just about to wake up: then a consumer that came back for the
+ * few bytes there are would only come again, at once. */
+static bool producer_stuck(const struct ring *ring)
+{
+	uint64_t want = atomic_load(&ring->room_want);
+
+	return want && ring_room_end(ring) < want;
+}
+
 static bool enough(const struct ring *ring, uint64_t have, uint64_t want)
 {
 	bool finished;
 	uint64_t decoded = ring_decoded(ring, &finished);
 
-	return decoded >= want || finished ||
-	       (decoded > have && atomic_load(&ring->room_want) != 0);
+	return decoded >= want || finished || (decoded > have && producer_stuck(ring));
 }
 
 bool ring_wait_decoded(struct ring *ring, uint64_t have, uint64_t want, uint64_t *decoded,
