@@ -12,7 +12,7 @@ build="gcc libc6-dev meson ninja-build pkg-config python3
 	liblz4-dev liblzo2-dev libbz2-dev libcurl4-openssl-dev"
 demo="e2fsprogs fdisk util-linux mount coreutils findutils diffutils zstd gzip pigz"
 test="$demo clang clang-format libclang-rt-14-dev libcmocka-dev g++ binutils git procps gpg gpg-agent gpgv
-	openssl bmap-tools xz-utils isal lz4 lzop xfsprogs btrfs-progs libseccomp-dev strace"
+	openssl bmap-tools xz-utils bzip2 isal lz4 lzop xfsprogs btrfs-progs libseccomp-dev strace"
 bench="$demo bmap-tools isal fio lbzip2 lz4 lzop xz-utils"
 
 die()
@@ -44,8 +44,9 @@ command -v dpkg-query >/dev/null 2>&1 ||
 
 missing=
 for package in $wanted; do
-	case $(dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null || true) in
-	*installed*) ;;
+	# A line for each architecture; "not-installed" is one of the answers.
+	case " $(dpkg-query -W -f '${db:Status-Status} ' "$package" 2>/dev/null || true)" in
+	*" installed "*) ;;
 	*) missing="$missing $package" ;;
 	esac
 done
