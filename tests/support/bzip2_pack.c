@@ -67,7 +67,8 @@ static size_t put_block(struct bits *b, unsigned false_magics, unsigned seed)
 	put(b, 0xFFFC, 16); /* 254 bytes in use: 256 symbols */
 	put(b, 2, 3);
 	put(b, selectors, 15);
-	put(b, 0, selectors);
+	for (unsigned i = 0; i < selectors; i++)
+		put(b, 0, 1);
 	for (int table = 0; table < 2; table++) {
 		put(b, 8, 5);
 		for (int i = 0; i < 256; i++)

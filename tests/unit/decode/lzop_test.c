@@ -266,12 +266,12 @@ static void wrong_lengths_are_refused_where_they_stand(void **state)
 {
 	static const struct {
 		uint32_t image, data;
-		const char *bytes, *says;
+		const char *bytes, *says; /* bytes: at least 4, with the string's end */
 	} blocks[] = {
-		{ 0xFFFFFFFF, 1, "x", "several parts" },
-		{ 64 * MIB + 1, 1, "x", "more than 64 MiB" },
-		{ 10, 11, "x", "larger compressed" },
-		{ 10, 0, "x", "without data" },
+		{ 0xFFFFFFFF, 1, "x\0\0", "several parts" },
+		{ 64 * MIB + 1, 1, "x\0\0", "more than 64 MiB" },
+		{ 10, 11, "x\0\0", "larger compressed" },
+		{ 10, 0, "x\0\0", "without data" },
 		{ 10, 4, "\x11\0\0\x55", "malformed" },
 		{ 10, 3, "\x11\0\0", "fewer bytes" }, /* an end mark alone */
 		{ 4, 3,

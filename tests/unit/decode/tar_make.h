@@ -41,7 +41,9 @@ static inline uint8_t *tar_header_add(struct test_bytes *to, enum tar_make_kind 
 {
 	uint8_t *block = test_bytes_room(to, 512);
 
-	memcpy(block, name, strnlen(name, 100));
+	/* No strnlen(): gcc's sanitizer builds know how long the names are, and complain. */
+	for (size_t i = 0; i < 100 && name[i]; i++)
+		block[i] = (uint8_t)name[i];
 	memcpy(block + 100, "0000644", 8);
 	tar_put(block + 124, 12, size);
 	tar_put(block + 136, 12, 1234567890);
