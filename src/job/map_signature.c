@@ -72,7 +72,8 @@ static bool find_detached(struct map_signature *signature, const char *bmap,
 				 signature->name);
 			return true;
 		}
-		if (err->code != BMAP_ERR_NOT_FOUND)
+		/* A name that is too long for the file system is nobody's. */
+		if (err->code != BMAP_ERR_NOT_FOUND && err->errnum != ENAMETOOLONG)
 			return false;
 	}
 	*err = (struct bmap_error){ .code = BMAP_ERR_NONE };

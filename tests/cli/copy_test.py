@@ -15,6 +15,14 @@ from common import LAVA, RANGES, SIZE, content, d, expect_copied, expect_log_lin
     wait_until_signals_are_handled
 
 
+def an_image_whose_name_leaves_no_room_for_a_signatures_is_copied(bed):
+    source, dest = bed.path("n" * 247), bed.path("out.img")
+    os.rename(image(bed), source)
+    d.expect_exit(d.tool("create", source, "-o", source + ".bmap"), 0)
+    d.expect_exit(d.tool("copy", source, dest), 0)
+    expect_copied(source, dest)
+
+
 def log_lines_are_as_scripts_expect_them(bed):
     source, dest = image(bed), bed.path("out.img")
     done = d.expect_exit(d.tool("copy", source, dest), 0)
@@ -265,6 +273,7 @@ if __name__ == "__main__":
         an_interrupt_on_a_terminal_ends_the_line_first,
         a_quiet_terminal_stays_empty,
         without_a_terminal_as_output_there_is_no_progress,
+        an_image_whose_name_leaves_no_room_for_a_signatures_is_copied,
         psplash_gets_rising_numbers,
         psplash_never_fails_the_copy,
         a_bmap_from_a_pipe_is_not_eaten_by_the_look_for_signatures,
