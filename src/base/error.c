@@ -85,6 +85,22 @@ bool bmap_error_data(struct bmap_error *err, uint64_t offset_bytes, const char *
 	return false;
 }
 
+bool bmap_error_append(struct bmap_error *err, const char *fmt, ...)
+{
+	int saved = errno;
+	size_t len;
+	va_list args;
+
+	if (!err)
+		return false;
+	len = strlen(err->text);
+	va_start(args, fmt);
+	vsnprintf(err->text + len, sizeof(err->text) - len, fmt, args);
+	va_end(args);
+	errno = saved;
+	return false;
+}
+
 bool bmap_error_memory(struct bmap_error *err, const char *what)
 {
 	return bmap_error_set(err, BMAP_ERR_MEMORY, "%s: out of memory", what);

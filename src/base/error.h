@@ -20,6 +20,8 @@ bool bmap_error_errno(struct bmap_error *err, const char *fmt, ...) PRINTF_LIKE(
  * wording; offset_bytes is kept beside it. */
 bool bmap_error_data(struct bmap_error *err, uint64_t offset_bytes, const char *fmt, ...)
 	PRINTF_LIKE(3, 4);
+/* Puts something behind the text of what failed already, as far as there is room. */
+bool bmap_error_append(struct bmap_error *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool bmap_error_memory(struct bmap_error *err, const char *what);
 
 #endif

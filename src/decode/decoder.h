@@ -26,6 +26,8 @@
  *         output stay readable before out->data, except that out->data jumps back by the ring's
  *         length at the ring's end (the old bytes stay where they were written).
  * Errors: code DATA, with format, offset in the source ("at offset N of FILE") and what is wrong.
+ *         The decode stage adds the offset in the image: image_offset, so what was decoded before
+ *         the fault is passed by as output, or counted there by cut() and unit(), before they fail.
  * Hostile input is the normal case: everything is bounded and overflow-checked.
  * Threads: one decoder belongs to one thread at a time. */
 #ifndef DECODE_DECODER_H
@@ -110,8 +112,9 @@ struct decoder_ops {
 	enum cut_status (*cut)(struct decoder *d, const struct in_span *in,
 			       struct decode_unit *unit, struct bmap_error *err); /* or NULL */
 	/* Decodes one unit that cut() found, on any worker's own decoder of this format, whose
-	 * unit_context the caller has set to the unit's. Writes exactly len to out or fails; all of
-	 * it may be used as scratch. source_offset is for messages. Part of cut(). */
+	 * unit_context and image_offset the caller has set to the unit's. Writes exactly len to out
+	 * or fails, with image_offset where the fault is, if the format can tell; all of out may be
+	 * used as scratch. source_offset is for messages. Part of cut(). */
 	bool (*unit)(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out, size_t len,
 		     uint64_t source_offset, struct bmap_error *err);
 	/* Units of unknown size; all NULL for other formats. in (view_len_bytes) stays until the

@@ -27,15 +27,19 @@ enum cut_status lz4_cut(struct decoder *d, const struct in_span *in, struct deco
 			struct bmap_error *err)
 {
 	struct lz4_decoder *z = (struct lz4_decoder *)d;
+	enum cut_status status;
 
 	d->want_input = 0;
 	if (z->walk.start != d->source_offset)
 		z->walk = (struct lz4_walk){ .start = d->source_offset };
 	if (z->phase == LZ4_BETWEEN)
 		return cut_between(z, in, unit, err);
-	if (z->phase == LZ4_IN_FRAME && lz4_frame_cuttable(z, &z->frame))
-		return cut_blocks(z, in, unit, err);
-	return CUT_SERIAL;
+	if (z->phase != LZ4_IN_FRAME || !lz4_frame_cuttable(z, &z->frame))
+		return CUT_SERIAL;
+	status = cut_blocks(z, in, unit, err);
+	if (status == CUT_FAILED)
+		d->image_offset += z->walk.image_len;
+	return status;
 }
 
 bool lz4_frame_cuttable(const struct lz4_decoder *z, const struct lz4_header *frame)
@@ -224,6 +228,7 @@ bool lz4_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out,
 		reason = lz4_block_decode(&z->memo, &none, &block, at + LZ4_SIZE_BYTES, out + done,
 					  (size_t)min_u64(block_max, len - done), &got);
 		if (reason) {
+			d->image_offset += done;
 			decoder_broken(d, source_offset + pos, err, "%s", reason);
 			return false;
 		}

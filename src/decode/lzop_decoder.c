@@ -354,6 +354,8 @@ static enum cut_status lzop_cut(struct decoder *d, const struct in_span *in,
 	do {
 		status = walk_block(z, in, err);
 	} while (status == CUT_UNIT && walk->image_len < UNIT_BYTES);
+	if (status == CUT_FAILED)
+		d->image_offset += walk->image_len;
 	if (status == CUT_INPUT || status == CUT_FAILED || (status == CUT_SERIAL && !walk->pos))
 		return status;
 	*unit = (struct decode_unit){
@@ -383,6 +385,7 @@ static bool lzop_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8
 				 &reason);
 		reason = lzop_block_decode(&block, in + pos, out + done);
 		if (reason) {
+			d->image_offset += done;
 			decoder_broken(d, source_offset + pos, err, "%s", reason);
 			return false;
 		}

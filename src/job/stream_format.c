@@ -51,7 +51,8 @@ static bool name_the_source(const struct source *source, struct bmap_error *err)
 	if (!err)
 		return false;
 	plain = *err;
-	bmap_error_set(err, plain.code, "%s: %s", source->name, plain.text);
+	bmap_error_set(err, plain.code, "%s: %s (after 0 bytes of the image)", source->name,
+		       plain.text);
 	err->has_offset = plain.has_offset;
 	err->offset_bytes = plain.offset_bytes;
 	return false;

@@ -36,6 +36,7 @@ static bool inner_start(struct inner_stage *inner, const struct decode_stage_con
 	own.segments = inner->segments;
 	own.plan = &inner->plan;
 	own.archive = NULL;
+	own.inside = config->archive;
 	own.member = NULL; /* the archive's */
 	inner->decode = unit_stage_start(&own, err);
 	return inner->decode;

@@ -3,6 +3,8 @@
 #include "pipeline/archive_stage.h"
 #include "pipeline/decode_stage_internal.h"
 
+#include <inttypes.h>
+
 struct decode_stage *decode_stage_start(const struct decode_stage_config *config,
 					struct bmap_error *err)
 {
@@ -28,6 +30,24 @@ void decode_stage_init(struct decode_stage *stage, const struct stage_kind *kind
 		.plan = config->plan,
 		.name = config->source->name,
 	};
+}
+
+void decode_stage_add_image_offset(const struct decode_stage *stage, uint64_t image_offset,
+				   struct bmap_error *err)
+{
+	const struct decoder_ops *inside = stage->config.inside;
+
+	if (err->code == BMAP_ERR_DATA)
+		bmap_error_append(err, " (after %" PRIu64 " bytes of the %s%s)", image_offset,
+				  inside ? inside->name : "image", inside ? " archive" : "");
+}
+
+void decode_stage_add_source_offset(const struct decode_stage *stage, uint64_t source_offset,
+				    struct bmap_error *err)
+{
+	if (err->code == BMAP_ERR_DATA)
+		bmap_error_append(err, " (at offset %" PRIu64 " of the %s data)", source_offset,
+				  stage->config.format->name);
 }
 
 void decode_stage_publish(struct decode_stage *stage, uint64_t position)

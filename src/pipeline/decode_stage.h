@@ -32,6 +32,8 @@ struct decode_stage_config {
 	struct decoder_plan decoder_plan; /* of the source's head; zeroed for raw */
 	const struct decoder_ops *archive; /* of the bytes that format gives, NULL: the image */
 	size_t archive_ring_bytes; /* the ring between the two, beside memory_bytes */
+	const struct decoder_ops
+		*inside; /* what format gives is such an archive, NULL: the image */
 	const char *member; /* of the archive, decoder_limits; borrowed */
 	struct ring *input; /* read instead of the source, as consumer 0; NULL: the source */
 	struct ring *ring;

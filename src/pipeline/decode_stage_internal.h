@@ -38,6 +38,13 @@ struct decode_stage *raw_extents_start(const struct decode_stage_config *config,
 /* Fills what all have in common. */
 void decode_stage_init(struct decode_stage *stage, const struct stage_kind *kind,
 		       const struct decode_stage_config *config);
+/* Behind what a decoder found wrong, which says where in the source: where in what it gives. */
+void decode_stage_add_image_offset(const struct decode_stage *stage, uint64_t image_offset,
+				   struct bmap_error *err);
+/* Behind what is wrong with the image's length, which says where in the image: where in the source.
+ */
+void decode_stage_add_source_offset(const struct decode_stage *stage, uint64_t source_offset,
+				    struct bmap_error *err);
 /* Publishes, and tells the job of the first bytes: only then are targets touched. */
 void decode_stage_publish(struct decode_stage *stage, uint64_t position);
 /* The source was read to its end and is good: the last call of the last thread. */

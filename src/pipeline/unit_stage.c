@@ -125,9 +125,16 @@ static bool step_once(struct unit_stage *units, struct in_span *in, enum decode_
 	*status = splitter->ops->step(splitter, in, &span, err);
 	say_note(units);
 	taken = len - in->len;
-	*failed = *status == DECODE_FAILED || !decode_output_take(out, room - span.room, err);
-	if (*failed)
+	*failed = true;
+	if (*status == DECODE_FAILED) {
+		decode_stage_add_image_offset(&units->stage, splitter->image_offset, err);
 		return false;
+	}
+	if (!decode_output_take(out, room - span.room, err)) {
+		decode_stage_add_source_offset(&units->stage, splitter->source_offset, err);
+		return false;
+	}
+	*failed = false;
 	source_reader_consume(units->reader, taken);
 	if (room != span.room)
 		decode_stage_publish(&units->stage, out->position);
@@ -193,12 +200,15 @@ static enum cut_result take_unit(struct worker *worker, const struct in_span *in
 		return CUT_GIVEN_UP;
 	*taken = (struct cut_unit){
 		.source_offset = units->splitter->source_offset,
+		.image_offset = out->image_offset,
 		.position = out->position,
 		.context = unit->context,
 		.source_len = unit->source_len_bytes,
 		.image_len = unit->image_len_bytes,
 	};
 	*failed = !decode_output_take(out, unit->image_len_bytes, err);
+	if (*failed)
+		decode_stage_add_source_offset(&units->stage, taken->source_offset, err);
 	if (*failed || !ring_wait_room(units->stage.config.ring, out->position))
 		return CUT_GIVEN_UP;
 	pass_unit(units, unit);
@@ -246,6 +256,7 @@ static enum cut_result cut_next(struct worker *worker, struct cut_unit *taken,
 		case CUT_END:
 			return CUT_DONE;
 		case CUT_FAILED:
+			decode_stage_add_image_offset(&units->stage, splitter->image_offset, err);
 			*failed = true;
 			return CUT_GIVEN_UP;
 		}
@@ -257,10 +268,27 @@ static void finish_source(struct unit_stage *units, struct bmap_error *err)
 {
 	if (!wait_until_published(units))
 		return;
-	if (decode_output_end(&units->stage.output, err))
+	if (decode_output_end(&units->stage.output, err)) {
 		decode_stage_finish(&units->stage);
-	else
-		unit_stage_fail(units, err);
+		return;
+	}
+	decode_stage_add_source_offset(&units->stage, units->splitter->source_offset, err);
+	unit_stage_fail(units, err);
+}
+
+static bool decode_unit(struct worker *worker, const struct cut_unit *unit, struct bmap_error *err)
+{
+	struct decode_stage *stage = &worker->stage->stage;
+	struct decoder *decoder = worker->decoder;
+
+	decoder->unit_context = unit->context;
+	decoder->image_offset = unit->image_offset;
+	if (decoder->ops->unit(decoder, worker->input, unit->source_len,
+			       ring_at(stage->config.ring, unit->position), unit->image_len,
+			       unit->source_offset, err))
+		return true;
+	decode_stage_add_image_offset(stage, decoder->image_offset, err);
+	return false;
 }
 
 /* Waits for the cut lock, then for source bytes or room. Ends with the source, on failure, or when
@@ -282,13 +310,9 @@ static void *worker_run(void *arg)
 		pthread_mutex_unlock(&units->cut);
 		if (result != CUT_TAKEN)
 			break;
-		worker->decoder->unit_context = unit.context;
-		if (!worker->decoder->ops->unit(worker->decoder, worker->input, unit.source_len,
-						ring_at(units->stage.config.ring, unit.position),
-						unit.image_len, unit.source_offset, &err)) {
-			failed = true;
+		failed = !decode_unit(worker, &unit, &err);
+		if (failed)
 			break;
-		}
 		unit_done(units, unit.slot);
 	}
 	if (failed)

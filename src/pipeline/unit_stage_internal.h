@@ -31,7 +31,7 @@ struct worker {
 /* What a worker takes out of the cut lock. */
 struct cut_unit {
 	struct open_unit *slot;
-	uint64_t source_offset, position, context;
+	uint64_t source_offset, image_offset, position, context;
 	size_t source_len, image_len;
 };
 

@@ -106,13 +106,29 @@ static void pass_turn(struct unit_stage *units)
 
 /* --- with the turn --- */
 
+static bool take(struct decode_stage *stage, struct turn_unit *unit, size_t len)
+{
+	if (decode_output_take(&stage->output, len, &unit->err))
+		return true;
+	decode_stage_add_source_offset(stage, unit->source_offset, &unit->err);
+	return false;
+}
+
+/* What the worker or the splitter found wrong, len bytes behind the last that was put out. */
+static bool fault(struct decode_stage *stage, struct turn_unit *unit, size_t len)
+{
+	decode_stage_add_image_offset(stage, stage->output.image_offset + len, &unit->err);
+	return false;
+}
+
 /* What was decoded ahead. False: stopped, or failed with *failed set. */
-static bool place_scratch(struct worker *worker, size_t len, struct bmap_error *err, bool *failed)
+static bool place_scratch(struct worker *worker, struct turn_unit *unit, bool *failed)
 {
 	struct decode_stage *stage = &worker->stage->stage;
 	struct decode_output *out = &stage->output;
 	const uint8_t *from = worker->scratch;
 	struct ring *ring = stage->config.ring;
+	size_t len = unit->len;
 
 	if (decode_output_skip(out, len))
 		return true;
@@ -120,9 +136,10 @@ static bool place_scratch(struct worker *worker, size_t len, struct bmap_error *
 		size_t n = (size_t)min_u64(len, TURN_STEP_BYTES);
 		uint64_t at;
 
-		*failed = !decode_output_open(out, err);
+		*failed = !decode_output_open(out, &unit->err);
 		at = out->position;
-		*failed = *failed || !decode_output_take(out, n, err);
+		if (!*failed)
+			*failed = !take(stage, unit, n);
 		if (*failed || !ring_wait_room(ring, out->position))
 			return false;
 		memcpy(ring_at(ring, at), from, n);
@@ -142,14 +159,16 @@ static bool place_rest(struct worker *worker, struct turn_unit *unit, bool *fail
 
 	while (unit->status == DECODE_ROOM) {
 		struct out_span span = { .room = TURN_STEP_BYTES };
+		size_t got;
 
 		*failed = !decode_output_open(out, &unit->err);
 		if (*failed || !ring_wait_room(ring, out->position + TURN_STEP_BYTES))
 			return false;
 		span.data = ring_at(ring, out->position);
 		unit->status = worker->decoder->ops->step_unit(worker->decoder, &span, &unit->err);
-		*failed = unit->status == DECODE_FAILED ||
-			  !decode_output_take(out, TURN_STEP_BYTES - span.room, &unit->err);
+		got = TURN_STEP_BYTES - span.room;
+		*failed = unit->status == DECODE_FAILED ? !fault(stage, unit, got)
+							: !take(stage, unit, got);
 		if (*failed)
 			return false;
 		decode_stage_publish(stage, out->position);
@@ -160,23 +179,30 @@ static bool place_rest(struct worker *worker, struct turn_unit *unit, bool *fail
 static bool place(struct worker *worker, struct turn_unit *unit, bool *failed)
 {
 	struct decoder *splitter = worker->stage->splitter;
+	struct decode_stage *stage = &worker->stage->stage;
 
 	if (!splitter->ops->unit_wanted(splitter, &unit->unit))
 		return true; /* a wrong guess */
 	*failed = unit->status == DECODE_FAILED;
-	if (*failed || !place_scratch(worker, unit->len, &unit->err, failed) ||
-	    !place_rest(worker, unit, failed))
+	if (*failed)
+		return fault(stage, unit, unit->len);
+	if (!place_scratch(worker, unit, failed) || !place_rest(worker, unit, failed))
 		return false;
 	*failed = !splitter->ops->unit_ended(splitter, &unit->unit, worker->decoder, &unit->err);
-	return !*failed;
+	return !*failed || fault(stage, unit, 0);
 }
 
-static bool finish_source(struct unit_stage *units, struct bmap_error *err)
+static bool finish_source(struct unit_stage *units, struct turn_unit *unit)
 {
-	if (!units->splitter->ops->units_end(units->splitter, err) ||
-	    !decode_output_end(&units->stage.output, err))
+	struct decode_stage *stage = &units->stage;
+
+	if (!units->splitter->ops->units_end(units->splitter, &unit->err))
+		return fault(stage, unit, 0);
+	if (!decode_output_end(&stage->output, &unit->err)) {
+		decode_stage_add_source_offset(stage, unit->source_offset, &unit->err);
 		return false;
-	decode_stage_finish(&units->stage);
+	}
+	decode_stage_finish(stage);
 	return true;
 }
 
@@ -205,7 +231,7 @@ static bool turn_once(struct worker *worker, struct turn_unit *unit, bool *faile
 		pass_turn(units);
 		return true;
 	}
-	*failed = cut == TURN_FAILED || !finish_source(units, &unit->err);
+	*failed = cut == TURN_FAILED ? !fault(&units->stage, unit, 0) : !finish_source(units, unit);
 	return false;
 }
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Images that are not whole, in every form, from a file and a pipe: exit 1, one ERROR line that names
-the format and the offset (or the range that is wrong), no file left, within a time limit.
+the format and the offsets in it and in the image (or the range that is wrong), no file left, within a time limit.
 
 BMAP_TEST_LONG: each from a file and from a pipe; else in turn."""
 import bz2
 import itertools
+import lzma
 import os
 import re
 import struct
@@ -54,7 +55,8 @@ SOURCES = itertools.cycle([(from_file, from_pipe)] if os.environ.get("BMAP_TEST_
 
 
 def expect_refused(bed, path, options, words, why):
-    """words: expressions, one of which the ERROR line has to have."""
+    """words: expressions, one of which the ERROR line has to have. Returns the lines."""
+    lines = []
     dest = bed.path("out")
     for source in next(SOURCES):
         done, name = source(path, options, dest)
@@ -64,12 +66,28 @@ def expect_refused(bed, path, options, words, why):
         d.expect(any(re.search(w, errors[0]) for w in words), "%s: none of %s" % (why, words), done)
         d.expect("copying time" not in done.err, "%s: it claims success" % why, done)
         d.expect(not os.path.exists(dest), "%s: a file was left" % why, done)
+        lines.append(errors[0])
+    return lines
+
+
+def names_of(form):
+    """The format's name, or that of the archive in it."""
+    return "(%s)" % ((form.decoder or "raw") + ("|tar" if "tar" in form.name else ""))
 
 
 def broken(form):
-    """The format's name, or that of the archive in it, and the offset."""
-    names = form.decoder + ("|tar" if "tar" in form.name else "")
-    return r"\b(%s) data\b.* offset \d+" % names
+    """The format, the offset in its data, and the one in the image (or in the archive)."""
+    return r"\b%s data\b.* offset \d+.* \(after \d+ bytes of the (image|tar archive)\)$" % names_of(form)
+
+
+def other_size(form):
+    """The image's length is wrong: where in the image, and where in the format's data."""
+    return OTHER_SIZE + (r".* \(at offset \d+ of the %s data\)$" % names_of(form) if form.decoder else "")
+
+
+def bytes_before(line):
+    """What the line says to have been decoded; of an archive's bytes, if they are not the image's yet."""
+    return int(re.search(r"\(after (\d+) bytes", line).group(1))
 
 
 def packed(bed, form, source):
@@ -103,17 +121,43 @@ def cuts(form, data):
     return [16, 2 * end // 3, end - 22, end - 4, end - 1]
 
 
+def gzip_bytes(data):
+    return len(zlib.decompressobj(31).decompress(data))
+
+
+# How many bytes a cut file gives by other means; and how many fewer may have come, as a library may keep
+# what it has not seen the end of.
+GIVES = {"gz": (gzip_bytes, 1024), "bz2": (lambda b: len(bz2.BZ2Decompressor().decompress(b)), 0),
+         "xz": (lambda b: len(lzma.LZMADecompressor().decompress(b)), 0),
+         "lzma": (lambda b: len(lzma.LZMADecompressor().decompress(b)), 0),
+         "tar": (lambda b: len(b) - 512, 0),
+         "zip stored": (lambda b: len(b) - len(ZIP_HEAD), 0)}
+
+
+def expect_offsets(form, line, data, why):
+    d.expect(not re.search(r"truncated", line) or "offset %d " % len(data) in line or "|tar" in names_of(form),
+             "%s: not where the file ends: %s" % (why, line))
+    if form.name in GIVES:
+        gives, less = GIVES[form.name]
+        want = max(0, min(gives(data), SIZE))
+        d.expect(want - less <= bytes_before(line) <= want, "%s: not after %d bytes: %s" % (why, want, line))
+
+
 @every_form
 def a_truncated_image_is_refused_wherever_it_ends(bed, form):
     source = image(bed)
     data = packed(bed, form, source)
     for keep in cuts(form, data):
         path = put(bed, "cut" + form.suffix, data[:keep])
-        words = [OTHER_SIZE] if not form.decoder else [broken(form)] + [OTHER_SIZE] * (keep < 512)
+        words = [broken(form)] if form.decoder else [OTHER_SIZE]
+        words += [OTHER_SIZE] * (keep < 512) # of some nobody can tell yet what they are
         for options in (["--bmap", source + ".bmap"], ["--nobmap"]):
             if options == ["--nobmap"] and (not form.decoder or (form.decoder == "tar" and keep < 512)):
                 continue  # any file is a whole raw image
-            expect_refused(bed, path, options, words, "%s, %d of %d bytes" % (form, keep, len(data)))
+            why = "%s, %d of %d bytes" % (form, keep, len(data))
+            for line in expect_refused(bed, path, options, words, why):
+                if " bytes of the " in line:
+                    expect_offsets(form, line, data[:keep], why)
 
 
 @every_form
@@ -141,7 +185,10 @@ def garbage_behind_the_end_is_refused_with_its_offset(bed, form):
     for options in (["--bmap", source + ".bmap"], ["--nobmap"]):
         if not form.decoder and options == ["--nobmap"]:
             continue
-        words = [r"offset %d\b.* end of the (%s|tar) data" % (len(data), form.decoder)]
+        words = [r"offset %d\b.* end of the %s data.* \(after \d{6,7} bytes of the (image|tar archive)\)$"
+                 % (len(data), names_of(form))]
+        if form.decoder and "tar" not in names_of(form):
+            words = [words[0].replace(r"\d{6,7}", str(SIZE))]
         if not form.decoder:
             words = [OTHER_SIZE]
         path = put(bed, "more" + form.suffix, data + b"garbage, longer than any header of any format")
@@ -154,9 +201,32 @@ def an_image_of_another_length_is_refused(bed, form):
     for size in (SIZE - BLOCK, SIZE + 1, SIZE + 3 * d.MIB):
         os.truncate(source, size)
         path = put(bed, "other" + form.suffix, packed(bed, form, source))
-        expect_refused(bed, path, ["--bmap", source + ".bmap"], [OTHER_SIZE, OTHER_RANGE],
+        expect_refused(bed, path, ["--bmap", source + ".bmap"], [other_size(form), OTHER_RANGE],
                        "%s of %d bytes" % (form, size))
     os.truncate(source, SIZE)
+
+
+# (form, the longest block): as random bytes are stored as they are, it is known which block is broken.
+BLOCKS = [("lz4 checked", 65536), ("lzo", 262144)]
+
+
+def a_broken_block_is_named_by_where_it_begins_in_the_image(bed):
+    source = image(bed)
+    whole = content(source)
+    for name, block in BLOCKS:
+        form = FORMS_BY_NAME[name]
+        try:
+            data = packed(bed, form, source)
+        except d.Skip as reason:
+            bed.note("skipped: %s: %s" % (form, reason))
+            continue
+        in_image = 120 * BLOCK + 100
+        at = data.index(whole[in_image:in_image + 32])
+        path = put(bed, "block" + form.suffix, flip(data, at))
+        for line in expect_refused(bed, path, ["--bmap", source + ".bmap"], [broken(form)], name):
+            begin = bytes_before(line)
+            d.expect(in_image - block < begin <= in_image and begin % block == 0,
+                     "%s: byte %d is broken: %s" % (name, in_image, line))
 
 
 def tar_size(data, size):
@@ -200,7 +270,7 @@ def a_length_that_is_not_so_is_refused(bed):
         for options in (["--bmap", source + ".bmap"], ["--nobmap"]):
             # lz4's legacy frame ends where no length of a block follows; a frame of zstd that is
             # too long for the bmap is not decoded.
-            words = [broken(form), OTHER_SIZE, r"garbage at offset \d+.* %s data" % form.decoder]
+            words = [broken(form), other_size(form), r"garbage at offset \d+.* %s data" % form.decoder]
             expect_refused(bed, path, options, words, "%s: %s" % (form, why))
 
 
@@ -287,7 +357,7 @@ def zeros_without_end_are_cut_short(bed):
             os.close(reader)
             feeder.join()
         d.expect_exit(done, 1)
-        d.expect(re.search(OTHER_SIZE, done.err), "%s: not why" % form, done)
+        d.expect(re.search(other_size(form), done.err, re.M), "%s: not why" % form, done)
         d.expect(str(SIZE) in done.err, "%s: not where" % form, done)
         d.expect(not os.path.exists(bed.path("out")), "%s: a file was left" % form, done)
         bed.note("%s: %d KiB were read" % (form, sum(given) // 1024))
@@ -310,7 +380,7 @@ def members_without_number_are_cut_short(bed):
             bed.note("skipped: %s: %s" % (form, reason))
             continue
         path = put(bed, "many" + form.suffix, member * 2000)
-        expect_refused(bed, path, ["--bmap", source + ".bmap"], [OTHER_SIZE], "%s, 2000 times" % form)
+        expect_refused(bed, path, ["--bmap", source + ".bmap"], [other_size(form)], "%s, 2000 times" % form)
 
 
 def zeros_behind_the_end_are_no_garbage_where_the_format_pads(bed):
@@ -330,6 +400,7 @@ if __name__ == "__main__":
     sys.exit(d.main([
         a_truncated_image_is_refused_wherever_it_ends,
         a_flipped_bit_is_refused,
+        a_broken_block_is_named_by_where_it_begins_in_the_image,
         garbage_behind_the_end_is_refused_with_its_offset,
         an_image_of_another_length_is_refused,
         a_length_that_is_not_so_is_refused,
