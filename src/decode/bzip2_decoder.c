@@ -2,7 +2,10 @@
 /* bzip2 by libbz2: any number of streams is one image. The library checks the CRC of each block and
  * stream. How it is split for many workers: bzip2_units.c.
  *
- * Memory: libbz2's 3.6 MiB for blocks of 900 kB, for each worker, and 5 MiB of buffers. */
+ * Memory for each worker: libbz2's 3.6 MiB for blocks of 900 kB, the decode stage's scratch of 4
+ * MiB, and twice a block's compressed bytes, 1 MiB at most each. A block may decode to 45.9 MB: its
+ * worker stops when the scratch is full, and goes on at the block's turn, straight into the ring,
+ * 512 KiB at a time. So the ring need not hold a block. */
 #include "decode/bzip2_internal.h"
 
 #include <stdlib.h>

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* BGZF (bgzip, SAM specification 4.1): gzip members of at most 64 KiB that say their compressed
  * length in an extra field of their header, and their image length in their trailer, as all do. A
- * group of them is a unit. What comes behind, or between, and does not say its length is step()'s,
- * to the end of the source. Memory: a scratch of 128 KiB for each worker. */
+ * group of them is a unit, of at most 512 KiB, which any ring has; a single one is never more than
+ * a unit. What comes behind, or between, and does not say its length is step()'s, to the end of the
+ * source. Memory for each worker: an inflater (gzip_member.c), a scratch of 128 KiB, and the
+ * compressed bytes of its unit (at most about as many as it has image bytes; members without any
+ * are bounded by the read-ahead). */
 #include "decode/gzip_internal.h"
 
 #include <string.h>

@@ -6,7 +6,8 @@
  *
  * Memory: none beside the state; 64 KiB to join the history of linked blocks at the ring's end. A
  * block larger than the input or the room that can be given (8 MiB and a little at most) is
- * gathered or decoded in memory of its own. */
+ * gathered or decoded in memory of its own, both together 16 MiB at most, and refused if the memory
+ * limit does not let it. Independent blocks are decoded in parallel: lz4_units.c. */
 #include "decode/lz4_internal.h"
 
 #include <stdlib.h>

@@ -5,8 +5,9 @@
  * 16 of 64 KiB. What frames them (headers, end marks, skippable frames) is a unit without image
  * bytes, checked while it is cut.
  *
- * Memory: a unit's image bytes (at most 8 MiB) and its compressed bytes for each worker. A block
- * that does not fit in the input or the room is for step(), as are linked blocks, and frames whose
+ * Memory for each worker: a unit's image bytes in the ring (at most 8 MiB), its compressed bytes
+ * (hardly more), and a compressed block of zeros (at most 128 KiB, zero_memo.h). A block that does
+ * not fit in the read-ahead or half the ring is for step(), as are linked blocks, and frames whose
  * content checksum is to be checked: XXH32 is computed in order. */
 #include "decode/lz4_internal.h"
 

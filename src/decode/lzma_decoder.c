@@ -3,7 +3,10 @@
  * only makes sense as one, of the encoders' default properties: anything else that begins so would
  * have to be made for it.
  *
- * Serial; memory: the dictionary. Source: lzma-file-format.txt of XZ Utils. */
+ * Serial, of any length: there is nothing to cut at. Memory: the dictionary, which the header says
+ * (8 MiB for -6, 64 MiB for -9, up to 4 GiB), beside the ring, of which any will do; more than the
+ * memory limit lets it have is refused with the option's name. Source: lzma-file-format.txt of XZ
+ * Utils. */
 #include "decode/decoder_internal.h"
 
 #include <lzma.h>

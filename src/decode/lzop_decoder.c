@@ -3,9 +3,10 @@
  * are independent and have both their sizes before them: cut() adds them up to units of 1 MiB;
  * headers and end marks are units without image bytes. All checksums are always checked.
  *
- * Memory: a unit's image bytes and compressed bytes for each worker. A block larger than the input
- * or the room that can be given (64 MiB at most) is gathered or decoded in memory of its own, by
- * step(). */
+ * Memory: a unit's image bytes in the ring and its compressed bytes for each worker; a larger block
+ * is a unit of its own while it fits the read-ahead and half the ring. One that does not (64 MiB
+ * at most) is gathered or decoded in memory of its own, by step(), both together 128 MiB at most,
+ * and refused if the memory limit does not let it. */
 #include "decode/lzop_internal.h"
 
 #include <stdlib.h>

@@ -3,7 +3,12 @@
  * out with their holes as zeros, and the archive is followed to its end: two blocks of zeros or the
  * end of the source, then nothing but zeros (tar pads to its blocking factor). Recognised by the
  * magic of a header with a right checksum, never by zeros; the oldest kind, which has no magic, is
- * not recognised. */
+ * not recognised.
+ *
+ * Nothing to cut: the bytes are only copied, as much at a time as there is room. Memory: of headers
+ * in front of an entry, which come from outside, at most 8 MiB each, in a buffer of up to 16 MiB,
+ * and what is kept of them; of a sparse map a million extents (16 MiB). None of it is taken before
+ * the bytes have come, nor above the memory limit. */
 #include "decode/tar_internal.h"
 
 #include <inttypes.h>

@@ -4,7 +4,10 @@
  * directory, where the image's entry must say the same, to the end record and the file's end.
  *
  * A member that is not wanted is passed by its size; if only a record behind it says that, it is
- * inflated to nowhere. Stored data without a size in front has no end that can be trusted. */
+ * inflated to nowhere. Stored data without a size in front has no end that can be trusted.
+ *
+ * A member is one deflate stream, serial and of any length. Memory: an inflater (gzip_member.c),
+ * 128 KiB for a record with its name and extra field, 64 KiB for nowhere and the taken name's. */
 #include "decode/archive_member.h"
 #include "decode/gzip_internal.h"
 #include "decode/zip_internal.h"

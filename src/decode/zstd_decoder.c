@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* zstd, serial. Why it is fast: blocks are decoded straight to where the image bytes are written
  * from, and the ring is the window, so that no byte is copied (zstd_blocks.c); XXH64 is left out
- * where a stronger digest judges the bytes anyway (limits.check_content). */
+ * where a stronger digest judges the bytes anyway (limits.check_content).
+ *
+ * Frames that are not units (zstd_units.c) come here: of any length, in room of one block (128 KiB)
+ * at a time. Memory: the window is in the ring; where the ring is too small for it, as a first
+ * frame's never is, the library's streaming call has one of its own beside it, if the memory limit
+ * lets it, else the frame is refused with the option's name. */
 #include "decode/zstd_internal.h"
 
 #include <stdlib.h>
