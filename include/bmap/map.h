@@ -88,6 +88,11 @@ BMAP_API bool bmap_map_format(const struct bmap_map *map, char **text, size_t *l
  * if the name ends in .gz, .zst or .xz. path NULL: plain to standard output. */
 BMAP_API bool bmap_map_save(const struct bmap_map *map, const char *path, struct bmap_error *err);
 
+/* Would bmap_map_save() get as far as writing? To be asked before the work that makes the map.
+ * Makes the temporary file and removes it again; pipes and devices are not tried, nor is what could
+ * still fail then (a full disk). */
+BMAP_API bool bmap_map_save_check(const char *path, struct bmap_error *err);
+
 /* Looks for the bmap of an image beside it: IMAGE.bmap, then with one extension of the file's
  * name less each time ("disk.img.gz": disk.img.gz.bmap, disk.img.bmap, disk.bmap). For a
  * URL the names stand before the query, and each is tried on the server. *path is malloc'ed, and

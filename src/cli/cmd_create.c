@@ -158,7 +158,8 @@ static int run_create(struct run *run, const void *opaque)
 	options.stop = run->stop;
 	options.progress = on_progress;
 	options.progress_user = &progress;
-	ok = refuse_image_as_output(a, &err) && bmap_create(&options, &map, &err);
+	ok = refuse_image_as_output(a, &err) && bmap_map_save_check(a->output, &err) &&
+	     bmap_create(&options, &map, &err);
 	/* Before the bmap goes to what may be the same terminal. */
 	progress_end(&progress, ok);
 	if (!ok || !save(run, a, map, &err))

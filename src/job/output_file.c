@@ -47,6 +47,19 @@ bool output_file_open(struct output_file *out, const char *path, const char *wha
 	return false;
 }
 
+bool output_file_check(const char *path, const char *what, struct bmap_error *err)
+{
+	struct output_file out;
+	struct stat st;
+
+	if (!path || (stat(path, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode))))
+		return true;
+	if (!output_file_open(&out, path, what, NULL, err))
+		return false;
+	output_file_discard(&out);
+	return true;
+}
+
 static bool open_by_kind(struct output_file *out, const char *path, struct bmap_error *err)
 {
 	struct stat st;

@@ -29,6 +29,8 @@ struct output_file {
 /* path NULL: standard output. On failure nothing is left to discard. */
 bool output_file_open(struct output_file *out, const char *path, const char *what,
 		      const struct bmap_stop *stop, struct bmap_error *err);
+/* Would it open? Leaves everything as it is. What would wait for a reader is not tried. */
+bool output_file_check(const char *path, const char *what, struct bmap_error *err);
 /* All of data. Code INTERRUPTED after a stop. */
 bool output_file_write(struct output_file *out, const void *data, size_t len,
 		       struct bmap_error *err);

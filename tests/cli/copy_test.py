@@ -5,9 +5,11 @@ import gzip
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -237,6 +239,21 @@ def a_memory_limit_that_is_too_small_is_refused_naming_the_option(bed):
         os.remove(bed.path("out"))
 
 
+def a_new_file_in_dev_shm_is_no_mistyped_device(bed):
+    """It is a file system of its own below /dev, for files."""
+    source = image(bed)
+    if not os.path.ismount("/dev/shm") or not os.access("/dev/shm", os.W_OK):
+        raise d.Skip("/dev/shm is no file system of its own")
+    folder = tempfile.mkdtemp(prefix="bmaptool-", dir="/dev/shm")
+    bed.later(shutil.rmtree, folder, True)
+    dest = os.path.join(folder, "disk")
+    d.expect_exit(d.tool("copy", source, dest), 0)
+    expect_copied(source, dest)
+    done = d.expect_exit(d.tool("copy", source, "/dev/bmaptool-no-such-disk"), 1)
+    d.expect("mistyped" in done.err, "another reason", done)
+    d.expect(not os.path.exists("/dev/bmaptool-no-such-disk"), "a file was made in /dev", done)
+
+
 def a_limit_on_file_sizes_is_an_error_like_any_other(bed):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
@@ -282,5 +299,6 @@ if __name__ == "__main__":
         the_names_that_a_bmap_could_have_are_said,
         a_mismatch_names_its_range,
         a_memory_limit_that_is_too_small_is_refused_naming_the_option,
+        a_new_file_in_dev_shm_is_no_mistyped_device,
         a_limit_on_file_sizes_is_an_error_like_any_other,
     ]))

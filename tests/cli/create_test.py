@@ -60,6 +60,14 @@ def the_image_is_not_replaced_by_its_bmap(bed):
     d.expect(sorted(os.listdir(bed.folder)) == ["disk.img", "link"], "a file was left")
 
 
+def what_cannot_be_written_to_is_said_before_the_image_is_looked_at(bed):
+    for out, why in ((bed.path("no/such/folder"), "No such file"), (bed.folder, "Is a directory")):
+        done = d.expect_exit(d.tool("create", bed.path("absent.img"), "-o", out), 1)
+        d.expect(out in done.err and why in done.err, "another reason", done)
+        d.expect("absent.img" not in done.err.splitlines()[-1], "the image was looked at", done)
+    d.expect(os.listdir(bed.folder) == [], "a file was left")
+
+
 def a_full_disk_is_a_failure(bed):
     with open("/dev/full", "wb") as full:
         done = subprocess.run([d.BMAPTOOL, "create", image(bed, bmap=False)], stdout=full,
@@ -101,6 +109,7 @@ if __name__ == "__main__":
         checksums_can_be_left_out,
         a_failure_leaves_the_old_file,
         the_image_is_not_replaced_by_its_bmap,
+        what_cannot_be_written_to_is_said_before_the_image_is_looked_at,
         a_full_disk_is_a_failure,
         an_interrupted_one_leaves_no_file,
         the_map_on_a_terminal_begins_on_a_line_of_its_own,

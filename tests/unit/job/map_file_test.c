@@ -110,6 +110,16 @@ static void expect_save_fails(const char *path, enum bmap_error_code code, int e
 		fail_msg("code %d, errno %d: %s", (int)err.code, err.errnum, err.text);
 }
 
+static void expect_save_cannot_begin(const char *path, enum bmap_error_code code, int errnum)
+{
+	struct bmap_error err = { 0 };
+
+	expect_save_fails(path, code, errnum);
+	assert_false(bmap_map_save_check(path, &err));
+	assert_int_equal(err.errnum, errnum);
+	assert_non_null(strstr(err.text, path));
+}
+
 static size_t files_here(void)
 {
 	DIR *dir = opendir(".");
@@ -375,6 +385,7 @@ static void what_cannot_be_renamed_is_written_through(void **state)
 	if (access("/dev/full", W_OK) == 0)
 		expect_save_fails("/dev/full", BMAP_ERR_IO, ENOSPC);
 	assert_int_equal(mkfifo("fifo", 0666), 0);
+	assert_true(bmap_map_save_check("fifo", NULL)); /* waits for no reader */
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
@@ -430,9 +441,12 @@ static void a_failed_save_leaves_nothing_and_the_old_file(void **state)
 	(void)state;
 	for (size_t i = 0; i + 1 < ARRAY_LEN(names); i++)
 		put_file(names[i], "old", 3);
-	expect_save_fails("no/such/folder.bmap", BMAP_ERR_NOT_FOUND, ENOENT);
-	expect_save_fails(".", BMAP_ERR_IO, EISDIR);
-	expect_save_fails("old.bmap/x", BMAP_ERR_IO, ENOTDIR);
+	expect_save_cannot_begin("no/such/folder.bmap", BMAP_ERR_NOT_FOUND, ENOENT);
+	expect_save_cannot_begin(".", BMAP_ERR_IO, EISDIR);
+	expect_save_cannot_begin("old.bmap/x", BMAP_ERR_IO, ENOTDIR);
+	assert_true(bmap_map_save_check("old.bmap", NULL)); /* which stays */
+	assert_true(bmap_map_save_check("new.bmap", NULL));
+	assert_true(bmap_map_save_check(NULL, NULL));
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
 	limit = (struct rlimit){ 100, was.rlim_max }; /* the disk is full after 100 bytes */
 	signal(SIGXFSZ, SIG_IGN);
