@@ -4,6 +4,7 @@
 #define BMAP_BMAP_H
 
 #include <bmap/create.h>
+#include <bmap/device.h>
 #include <bmap/error.h>
 #include <bmap/flash.h>
 #include <bmap/log.h>

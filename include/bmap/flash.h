@@ -6,6 +6,7 @@
 #ifndef BMAP_FLASH_H
 #define BMAP_FLASH_H
 
+#include <bmap/device.h>
 #include <bmap/map.h>
 
 #ifdef __cplusplus
@@ -17,25 +18,75 @@ enum bmap_target_state {
 	BMAP_TARGET_WRITING,
 	BMAP_TARGET_WRITTEN, /* every byte but the withheld head; waits for the source's verdict */
 	BMAP_TARGET_FLUSHING, /* the device's cache is being flushed */
-	BMAP_TARGET_HEAD, /* the withheld head is being written and flushed */
+	BMAP_TARGET_READING_BACK, /* what was written is read and compared */
+	BMAP_TARGET_HEAD, /* the withheld head is being written, flushed and read back */
+	BMAP_TARGET_DETACHED, /* too slow for the others: waits for a pass of its own */
 	BMAP_TARGET_DONE, /* complete and on stable storage */
 	BMAP_TARGET_FAILED,
 	BMAP_TARGET_INTERRUPTED,
 };
 
-struct bmap_target_progress {
-	const char *name;
+/* What a target is and how far it came. Strings, device and error are the job's: in a progress
+ * report lent for the call, in a result until bmap_flash_result_free(). */
+struct bmap_target_report {
+	const char *name; /* as named by the caller */
+	const struct bmap_device *device; /* NULL: no block device */
+	uint64_t size_bytes; /* of a block device, else 0 */
 	enum bmap_target_state state;
-	uint64_t completed_bytes; /* mapped bytes that the device has reported as written */
+	unsigned pass; /* 1; more for one that was detached; 0: it was refused */
+	uint64_t completed_bytes; /* mapped bytes that it has reported as written, in this pass */
+	uint64_t read_back_bytes; /* of those, read back and found good */
+	uint64_t begun_ns, ended_ns; /* since the job began: opened; final (0: not yet) */
+	uint64_t busy_ns; /* with at least one request in flight, in this pass */
+	uint64_t flush_ns, read_back_ns;
+	uint64_t retries; /* requests that had to be submitted again */
+	bool read_back; /* every mapped byte was read back and found good */
+	const struct bmap_error *error; /* of one that failed or was interrupted, else NULL */
 };
 
+/* What is written. Digests are SHA-256 in lower-case hex, NULL where not known (yet). */
+struct bmap_image_report {
+	const char *name, *bmap; /* bmap NULL: none */
+	const char *format; /* "raw", "zstd", "gzip tar": the layers from the outside in */
+	uint64_t image_bytes; /* size of the whole image; 0: not known (yet) */
+	uint64_t mapped_bytes; /* to be written to each target; 0: not known (yet) */
+	const char *bmap_digest; /* of the bmap file as it is stored */
+	/* Of the image file as it is stored, if options.digest_image asked for it and the whole
+	 * file was read; known at the end. */
+	const char *file_digest;
+};
+
+/* The first report comes before anything is written to any target, the last one after all targets
+ * are final. */
 struct bmap_flash_progress {
 	uint64_t total_bytes; /* mapped bytes a target; 0: not known (no map, compressed) */
 	uint64_t source_total_bytes; /* size of the source, 0: not known */
 	uint64_t source_read_bytes;
 	uint64_t elapsed_ns;
-	size_t target_count;
-	const struct bmap_target_progress *targets; /* lent for the call */
+	bool read_back; /* targets are read back after they were written */
+	const struct bmap_image_report *image;
+	size_t target_count; /* as in the options, and in their order */
+	const struct bmap_target_report *targets;
+};
+
+enum bmap_choice { BMAP_CHOICE_DEFAULT, BMAP_CHOICE_NO, BMAP_CHOICE_YES };
+
+enum bmap_straggler {
+	BMAP_STRAGGLER_DEFAULT, /* detach, if there are several targets and the source can be read
+				   twice; else wait, which is said once */
+	BMAP_STRAGGLER_WAIT, /* all go at the speed of the slowest */
+	/* A target that holds the others below half of their own speed for straggler_seconds is
+	 * left out and written in another pass over the source. USAGE for a source that cannot be
+	 * read twice. */
+	BMAP_STRAGGLER_DETACH,
+};
+
+/* What belongs on the line. A target that does not fit is refused like one that is in use; a wrong
+ * count refuses all of them, before anything is written. Zero or NULL: not asked. */
+struct bmap_expect {
+	uint64_t least_bytes, most_bytes; /* size of a target, both included */
+	const char *model; /* a pattern, fnmatch(3), for the model, or vendor and model */
+	unsigned count; /* targets that pass every check */
 };
 
 struct bmap_flash_options {
@@ -64,6 +115,11 @@ struct bmap_flash_options {
 	unsigned workers; /* decode workers, 0: one per processor */
 	unsigned
 		stall_seconds; /* give a target up that completes nothing for so long, 0: default */
+	enum bmap_choice read_back; /* default: for several targets */
+	enum bmap_straggler straggler;
+	unsigned straggler_seconds; /* 0: 10 */
+	struct bmap_expect expect;
+	bool digest_image; /* compute bmap_image_report.file_digest */
 	const struct bmap_log *log; /* may be NULL */
 	struct bmap_stop *stop; /* may be NULL */
 	void (*progress)(void *user, const struct bmap_flash_progress *progress); /* may be NULL */
@@ -75,23 +131,22 @@ struct bmap_flash_options {
 		.struct_size = sizeof(struct bmap_flash_options)                                   \
 	}
 
-struct bmap_target_result {
-	enum bmap_target_state state; /* DONE, FAILED or INTERRUPTED */
-	uint64_t completed_bytes;
-	struct bmap_error error; /* code NONE if DONE */
-};
-
 struct bmap_flash_result {
 	uint64_t mapped_bytes; /* written to each target */
 	uint64_t image_bytes; /* size of the whole image */
 	uint64_t elapsed_ns; /* first byte read to last flush */
 	uint64_t flush_ns; /* of that: longest final flush */
-	size_t target_count;
-	struct bmap_target_result *targets; /* freed by bmap_flash_result_free() */
+	struct bmap_image_report image;
+	bool read_back; /* it was asked for, or the default */
+	size_t target_count; /* 0: the job ended before it looked at them; else as in the options */
+	struct bmap_target_report *targets; /* each DONE, FAILED or INTERRUPTED */
+	void *owned; /* what the reports point to */
 };
 
-/* True only if every target is DONE. On false err says the first thing that failed; result is
- * filled in both cases (zeroed when the job ended before it had targets). */
+/* True only if every target is DONE. A target that is refused or fails ends alone, the others go
+ * on; naming a disk twice (also as a partition of it), or a bmap as one of several targets, refuses
+ * the whole job before anything is written. On false err says the first thing that failed; result
+ * is filled in both cases (its target_count 0 when the job ended before it looked at targets). */
 BMAP_API bool bmap_flash(const struct bmap_flash_options *options, struct bmap_flash_result *result,
 			 struct bmap_error *err);
 BMAP_API void bmap_flash_result_free(struct bmap_flash_result *result);

@@ -112,7 +112,7 @@ static void summarise_targets(const struct bmap_flash_progress *report, uint64_t
 	*done = 0;
 	*flushing = true;
 	for (size_t i = 0; i < report->target_count; i++) {
-		const struct bmap_target_progress *t = &report->targets[i];
+		const struct bmap_target_report *t = &report->targets[i];
 
 		if (t->state == BMAP_TARGET_FAILED || t->state == BMAP_TARGET_INTERRUPTED)
 			continue;
@@ -154,9 +154,9 @@ static int report_copy_failure(struct run *run, const struct bmap_flash_result *
 			       const struct bmap_error *err)
 {
 	for (size_t i = 0; i < result->target_count; i++) {
-		const struct bmap_error *other = &result->targets[i].error;
+		const struct bmap_error *other = result->targets[i].error;
 
-		if (other->code != BMAP_ERR_NONE && strcmp(other->text, err->text) != 0)
+		if (other && strcmp(other->text, err->text) != 0)
 			output_error(&run->out, "%s", other->text);
 	}
 	return report_failure(run, err);

@@ -37,6 +37,7 @@ bool engine_admit(struct io_engine *engine, struct io_request *req)
 	req->moved_bytes = 0;
 	req->result = 0;
 	req->retries = 0;
+	req->resubmitted = 0;
 	return true;
 }
 
@@ -46,7 +47,7 @@ static enum io_verdict complete(struct io_request *req, ssize_t result)
 	return IO_COMPLETE;
 }
 
-enum io_verdict request_take_result(struct io_request *req, ssize_t result)
+static enum io_verdict judge(struct io_request *req, ssize_t result)
 {
 	if (req->op == IO_DATASYNC && result >= 0)
 		return complete(req, 0);
@@ -65,6 +66,15 @@ enum io_verdict request_take_result(struct io_request *req, ssize_t result)
 		return req->retries++ ? complete(req, -EIO) : IO_CONTINUE;
 	req->retries = 0;
 	return IO_CONTINUE;
+}
+
+enum io_verdict request_take_result(struct io_request *req, ssize_t result)
+{
+	enum io_verdict verdict = judge(req, result);
+
+	if (verdict != IO_COMPLETE)
+		req->resubmitted++;
+	return verdict;
 }
 
 void uring_refusal(char *text, size_t len, int errnum, int disabled)

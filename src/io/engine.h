@@ -46,7 +46,8 @@ struct io_request {
 	/* The engine's own: */
 	size_t moved_bytes;
 	ssize_t result;
-	unsigned retries;
+	unsigned retries; /* without any progress */
+	unsigned resubmitted; /* all in all, also to continue; the owner may read it at the end */
 	struct io_request *next;
 };
 

@@ -6,63 +6,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-bool flash_prepare_result(struct flash *flash, struct bmap_error *err)
-{
-	flash->shown = calloc(flash->target_count, sizeof(*flash->shown));
-	flash->result->targets = calloc(flash->target_count, sizeof(*flash->result->targets));
-	if (!flash->shown || !flash->result->targets)
-		return bmap_error_memory(err, "targets");
-	flash->result->target_count = flash->target_count;
-	for (size_t i = 0; i < flash->target_count; i++)
-		flash->result->targets[i].state = BMAP_TARGET_FAILED;
-	return true;
-}
-
-static void say_flushing(struct flash *flash, size_t i)
-{
-	if (flash->said_flushing || flash->shown[i].state != BMAP_TARGET_FLUSHING)
-		return;
-	flash->said_flushing = true;
-	if (flash->targets[i].needs_flush)
-		log_info(flash->options->log, "synchronizing '%s'", flash->targets[i].name);
-}
-
-void flash_show_progress(struct flash *flash)
-{
-	struct bmap_flash_progress progress = {
-		.total_bytes =
-			flash->stream.mapped_bytes == SIZE_UNKNOWN ? 0 : flash->stream.mapped_bytes,
-		.source_total_bytes =
-			flash->stream.source->has_size ? flash->stream.source->size_bytes : 0,
-		.source_read_bytes = decode_stage_source_bytes(flash->stream.decode),
-		.elapsed_ns = clock_now_ns() - flash->began_ns,
-		.target_count = flash->target_count,
-		.targets = flash->shown,
-	};
-
-	for (size_t i = 0; i < flash->target_count; i++) {
-		struct lane_status status;
-
-		write_stage_status(flash->writing, i, &status);
-		flash->shown[i] = (struct bmap_target_progress){
-			.name = flash->targets[i].name,
-			.state = status.state,
-			.completed_bytes = status.completed_bytes,
-		};
-		say_flushing(flash, i);
-	}
-	if (flash->options->progress)
-		flash->options->progress(flash->options->progress_user, &progress);
-}
-
 static void log_counters(const struct flash *flash)
 {
 	const struct bmap_log *log = flash->options->log;
+	const struct flash_pass *pass = &flash->pass;
 	struct write_stage_counters counters;
 	struct ring_counters ring;
 
-	write_stage_counters(flash->writing, &counters);
-	ring_counters(flash->stream.ring, &ring);
+	write_stage_counters(pass->writing, &counters);
+	ring_counters(pass->stream.ring, &ring);
 	log_debug(log,
 		  "io engine %s: %" PRIu64 " requests, %" PRIu64 " from registered memory, %" PRIu64
 		  " submitted again, %" PRIu64 " edge sectors, longest submit %" PRIu64 " us",
@@ -73,115 +25,112 @@ static void log_counters(const struct flash *flash)
 		  " ms for data",
 		  ring.huge_pages ? "yes" : "no", ring.room_wait_ns / NS_PER_MS,
 		  ring.data_wait_ns / NS_PER_MS);
-	for (size_t i = 0; i < flash->target_count; i++) {
+	for (size_t i = 0; i < pass->lane_count; i++) {
 		struct lane_status status;
 
-		write_stage_status(flash->writing, i, &status);
+		write_stage_status(pass->writing, i, &status);
 		log_debug(log, "%s: O_DIRECT %s, window %u requests, largest %u",
-			  flash->targets[i].name, flash->targets[i].direct ? "yes" : "no",
+			  pass->lanes[i]->name, pass->lanes[i]->direct ? "yes" : "no",
 			  status.window, status.largest_window);
 	}
 }
 
-static bool lane_result(struct flash *flash, size_t i, struct bmap_error *err)
+/* A lane that was stopped says what it left behind; why is the job's to say. */
+static void say_incomplete(struct flash_target *target, const struct lane_status *status)
 {
-	struct bmap_target_result *out = &flash->result->targets[i];
-	struct lane_status status;
-
-	write_stage_status(flash->writing, i, &status);
-	*out = (struct bmap_target_result){ .state = status.state,
-					    .completed_bytes = status.completed_bytes,
-					    .error = status.error };
-	flash->result->flush_ns = max_u64(flash->result->flush_ns, status.flush_ns);
-	if (status.state == BMAP_TARGET_DONE)
-		return true;
-	/* A lane that was stopped says what it left behind; why is the job's to say. */
-	if (status.state == BMAP_TARGET_INTERRUPTED)
-		bmap_error_set(&out->error, BMAP_ERR_INTERRUPTED,
-			       "%s: interrupted, incomplete: %" PRIu64 " bytes were written%s",
-			       flash->targets[i].name, status.completed_bytes,
-			       status.head_zeroed
-				       ? ", its first MiB was left zeroed so that it cannot boot"
-				       : "");
-	*err = out->error;
-	return false;
+	if (status->state != BMAP_TARGET_INTERRUPTED)
+		return;
+	bmap_error_set(target->error, BMAP_ERR_INTERRUPTED,
+		       "%s: interrupted, incomplete: %" PRIu64 " bytes were written%s",
+		       target->target.name, status->completed_bytes,
+		       status->head_zeroed
+			       ? ", its first MiB was left zeroed so that it cannot boot"
+			       : "");
+	target->report->error = target->error;
 }
 
-bool flash_judge(struct flash *flash, const struct bmap_error *why, struct bmap_error *err)
+void flash_judge(struct flash *flash)
 {
 	struct bmap_flash_result *result = flash->result;
-	struct bmap_error lane;
-	bool good = true;
+	struct flash_pass *pass = &flash->pass;
 
 	log_counters(flash);
+	flash_read_lanes(flash);
+	for (size_t i = 0; i < pass->lane_count; i++) {
+		struct flash_target *target = pass->members[i];
+		struct lane_status status;
+
+		write_stage_status(pass->writing, i, &status);
+		target->abandoned = status.abandoned;
+		say_incomplete(target, &status);
+		result->flush_ns = max_u64(result->flush_ns, status.flush_ns);
+		if (status.state == BMAP_TARGET_DONE)
+			result->mapped_bytes = status.completed_bytes;
+	}
 	result->image_bytes = flash->image_bytes;
-	for (size_t i = 0; i < flash->target_count; i++) {
-		if (lane_result(flash, i, &lane))
-			result->mapped_bytes = result->targets[i].completed_bytes;
-		else if (good) {
-			good = false;
-			*err = lane;
-		}
-	}
-	/* What stopped all is the better answer than what that did to the first of them. */
-	if (!good && why->code != BMAP_ERR_NONE && why->code != BMAP_ERR_INTERRUPTED)
-		*err = *why;
-	return good;
+	if (flash->image_bytes)
+		result->image.image_bytes = flash->image_bytes;
+	if (result->mapped_bytes)
+		result->image.mapped_bytes = result->mapped_bytes;
 }
 
-static bool lane_abandoned(const struct flash *flash, size_t i)
+static void end_target(struct flash *flash, struct flash_target *target)
 {
-	struct lane_status status;
+	bool good = target->report->state == BMAP_TARGET_DONE;
+	struct bmap_error end;
 
-	if (!flash->writing)
-		return false;
-	write_stage_status(flash->writing, i, &status);
-	return status.abandoned;
+	if (!target->open)
+		return;
+	if (target->abandoned) {
+		target_abandon(&target->target);
+	} else if (!target_end(&target->target, good, flash->image_bytes, flash->options->log,
+			       &end)) {
+		/* The last step of a target that was good so far. */
+		target->report->state = BMAP_TARGET_FAILED;
+		*target->error = end;
+		target->report->error = target->error;
+	}
 }
 
-/* False: the last step of a target that was good so far failed. */
-static bool end_target(struct flash *flash, size_t i, struct bmap_error *err)
+/* Whoever has no verdict of his own shares the job's. */
+static void judge_rest(struct flash *flash, const struct bmap_error *why)
 {
-	bool good = flash->ran && flash->result->targets[i].state == BMAP_TARGET_DONE;
+	for (size_t i = 0; i < flash->options->target_count; i++)
+		flash_target_failed(flash, &flash->targets[i], why);
+}
 
-	if (lane_abandoned(flash, i)) {
-		target_abandon(&flash->targets[i]);
+static bool first_failure(const struct flash *flash, struct bmap_error *err)
+{
+	for (size_t i = 0; i < flash->options->target_count; i++) {
+		const struct bmap_target_report *report = flash->targets[i].report;
+
+		if (report->state == BMAP_TARGET_DONE)
+			continue;
+		*err = *report->error;
 		return true;
 	}
-	if (target_end(&flash->targets[i], good, flash->image_bytes, flash->options->log, err))
-		return true;
-	flash->result->targets[i].state = BMAP_TARGET_FAILED;
-	flash->result->targets[i].error = *err;
 	return false;
 }
 
-bool flash_finish(struct flash *flash, bool good, struct bmap_error *err)
+bool flash_finish(struct flash *flash, bool failed, struct bmap_error *err)
 {
-	bool in_use = false;
+	struct bmap_flash_result *result = flash->result;
 
-	flash->result->elapsed_ns = clock_now_ns() - flash->began_ns;
-	/* The producer may be about to wake the write loop: it ends first. */
-	if (flash->streaming)
-		image_stream_stop(&flash->stream);
-	for (size_t i = 0; i < flash->target_count; i++) {
-		struct bmap_error end;
-
-		if (!end_target(flash, i, &end) && good) {
-			good = false;
-			*err = end;
-		}
+	result->elapsed_ns = clock_now_ns() - flash->began_ns;
+	if (result->target_count) {
+		if (failed)
+			judge_rest(flash, err);
+		flash_end_stream(flash);
+		for (size_t i = 0; i < result->target_count; i++)
+			end_target(flash, &flash->targets[i]);
+		if (flash->pass.stream.decode)
+			flash_show_progress(flash);
+		/* What stopped all is the better answer than what that did to the first of them;
+		 * of an interrupted job, what it left behind. */
+		if (!failed || err->code == BMAP_ERR_INTERRUPTED)
+			failed = first_failure(flash, err) || failed;
 	}
-	if (flash->writing)
-		in_use = write_stage_free(flash->writing);
-	if (flash->streaming)
-		image_stream_close(&flash->stream, in_use);
+	flash_close_pass(flash);
 	free(flash->targets);
-	free(flash->shown);
-	return good;
-}
-
-void bmap_flash_result_free(struct bmap_flash_result *result)
-{
-	free(result->targets);
-	*result = (struct bmap_flash_result){ 0 };
+	return !failed;
 }

@@ -248,6 +248,22 @@ static bool size_ring(struct image_stream *stream, struct bmap_error *err)
 	return true;
 }
 
+/* Source and format; the map may be there already. */
+static bool open_source(struct image_stream *stream, struct bmap_error *err)
+{
+	const struct image_stream_options *options = &stream->options;
+
+	stream->source = source_open_logged(stream->image, options->stop, options->log, err);
+	return stream->source && detect_format(stream, err) &&
+	       (options->no_bmap || stream->map || load_map(stream, err));
+}
+
+static bool plan_stream(struct image_stream *stream, struct bmap_error *err)
+{
+	make_plan(stream);
+	return check_raw_size(stream, err) && size_ring(stream, err);
+}
+
 bool image_stream_open(struct image_stream *stream, const struct image_stream_options *options,
 		       struct bmap_error *err)
 {
@@ -264,21 +280,35 @@ bool image_stream_open(struct image_stream *stream, const struct image_stream_op
 		return false;
 	/* A bmap that is broken or not there is said before a pipe is waited for. */
 	good = set_image(stream, err) &&
-	       (options->no_bmap || !options->bmap || load_map(stream, err));
-	if (good)
-		stream->source =
-			source_open_logged(stream->image, options->stop, options->log, err);
-	good = stream->source && detect_format(stream, err) &&
-	       (options->no_bmap || stream->map || load_map(stream, err));
-	if (good) {
-		if (stream->map)
-			log_map(stream);
-		make_plan(stream);
-		good = check_raw_size(stream, err) && size_ring(stream, err);
-	}
-	if (!good)
+	       (options->no_bmap || !options->bmap || load_map(stream, err)) &&
+	       open_source(stream, err);
+	if (good && stream->map)
+		log_map(stream);
+	if (!good || !plan_stream(stream, err)) {
 		image_stream_close(stream, false);
-	return good;
+		return false;
+	}
+	return true;
+}
+
+bool image_stream_open_again(struct image_stream *stream, struct image_stream *before,
+			     struct bmap_error *err)
+{
+	*stream = (struct image_stream){ .options = before->options,
+					 .map = before->map,
+					 .bmap_path = before->bmap_path };
+	before->map = NULL;
+	before->bmap_path = NULL;
+	if (set_image(stream, err) && open_source(stream, err) && plan_stream(stream, err))
+		return true;
+	image_stream_close(stream, false);
+	return false;
+}
+
+bool image_stream_repeatable(const struct image_stream *stream)
+{
+	return !is_stdin(stream->image) &&
+	       (stream->source->seekable || url_is_remote(stream->image));
 }
 
 static bool start_hash(struct image_stream *stream, size_t consumers, unsigned threads,

@@ -50,6 +50,12 @@ struct image_stream {
 /* On failure nothing is left open. Logs the map's facts at info level. */
 bool image_stream_open(struct image_stream *stream, const struct image_stream_options *options,
 		       struct bmap_error *err);
+/* Opens the image of before (stopped, not closed) from its beginning, with its options and its map,
+ * which moves: a map cannot always be read twice, and was said to be good. */
+bool image_stream_open_again(struct image_stream *stream, struct image_stream *before,
+			     struct bmap_error *err);
+/* Can the image be opened again: no pipe, no standard input? */
+bool image_stream_repeatable(const struct image_stream *stream);
 /* consumers: of the ring, beside the hash threads, with numbers from 0. on_bad: hash_stage.h. */
 bool image_stream_start(struct image_stream *stream, size_t consumers,
 			bool (*on_bad)(void *arg, const struct bmap_bad_range *bad,

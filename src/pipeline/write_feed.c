@@ -331,7 +331,7 @@ bool feed_submit(struct lane *lane, struct write_request *req)
 	req->in_flight = true;
 	req->queued_ns = lane->stage->now_ns;
 	if (!lane->in_flight)
-		lane->progress_ns = req->queued_ns;
+		lane->progress_ns = lane->busy_since_ns = req->queued_ns;
 	lane->in_flight++;
 	lane->in_flight_bytes += req->io.len_bytes;
 	lane->in_flight_tags += req->tags;

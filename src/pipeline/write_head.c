@@ -43,7 +43,7 @@ bool head_init(struct write_stage *stage, struct bmap_error *err)
 static bool any_withholds(const struct write_stage_config *config)
 {
 	for (size_t i = 0; i < config->target_count; i++)
-		if (config->targets[i].withhold_head)
+		if (config->targets[i]->withhold_head)
 			return true;
 	return false;
 }

@@ -15,14 +15,14 @@ unsigned lane_depth(const struct write_stage_config *config, size_t index)
 {
 	struct window window;
 
-	window_init(&window, config->queue_depth, config->targets[index].queue_tags);
+	window_init(&window, config->queue_depth, config->targets[index]->queue_tags);
 	return window.max_requests;
 }
 
 bool lane_init(struct lane *lane, struct write_stage *stage, size_t index, struct bmap_error *err)
 {
 	const struct write_stage_config *config = &stage->config;
-	struct target *target = &config->targets[index];
+	struct target *target = config->targets[index];
 
 	*lane = (struct lane){
 		.stage = stage,
@@ -413,6 +413,9 @@ void lane_completed(struct lane *lane, struct write_request *req)
 		return;
 	/* First, on every path: the drain counts on it. */
 	lane->in_flight--;
+	if (!lane->in_flight)
+		lane->busy_ns += now - lane->busy_since_ns;
+	lane->retries += req->io.resubmitted;
 	lane->in_flight_bytes -= req->io.len_bytes;
 	lane->in_flight_tags -= req->tags;
 	lane->progress_ns = now;
@@ -496,6 +499,10 @@ void lane_publish(struct lane *lane)
 	shown->window = lane->window.requests;
 	shown->largest_window = lane->window.largest;
 	shown->flush_ns = lane->flush_ns;
+	shown->busy_ns = lane->busy_ns;
+	if (lane->in_flight)
+		shown->busy_ns += stage->now_ns - lane->busy_since_ns;
+	shown->retries = lane->retries;
 	shown->head_zeroed = lane->head_zeroed;
 	shown->abandoned = lane->abandoned;
 	if (is_final(lane))

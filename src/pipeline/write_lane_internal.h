@@ -157,6 +157,8 @@ struct lane {
 	struct bmap_error error;
 	uint64_t completed_bytes;
 	uint64_t flush_ns;
+	uint64_t busy_ns, busy_since_ns; /* since: with requests in flight */
+	uint64_t retries;
 
 	struct lane_status shown; /* lock */
 };

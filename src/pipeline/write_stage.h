@@ -41,7 +41,7 @@ struct write_stage_config {
 	size_t first_consumer; /* target_count + 1 consumers from here on */
 	struct segments *segments;
 	const struct image_plan *plan;
-	struct target *targets; /* borrowed until joined */
+	struct target **targets; /* the array and what is in it: borrowed until joined */
 	size_t target_count;
 	struct job_state *job; /* its bell rings on every change of a lane's state */
 	unsigned queue_depth; /* requests in flight a lane, 0: adaptive */
@@ -55,6 +55,8 @@ struct lane_status {
 	unsigned window; /* requests allowed in flight now */
 	unsigned largest_window;
 	uint64_t flush_ns;
+	uint64_t busy_ns; /* with at least one request in flight */
+	uint64_t retries; /* requests submitted again: short, or -EAGAIN */
 	bool head_zeroed; /* the head's mapped bytes are zeros on the medium */
 	bool abandoned; /* requests never ended: target_abandon() it */
 	struct bmap_error error;

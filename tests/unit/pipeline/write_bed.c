@@ -305,7 +305,7 @@ static struct write_stage *start(struct write_bed *bed, struct job_state *job,
 		.ring = bed->ring,
 		.segments = bed->segments,
 		.plan = &bed->plan,
-		.targets = bed->targets,
+		.targets = bed->lanes,
 		.target_count = bed->target_count,
 		.job = job,
 		.queue_depth = bed->queue_depth,
@@ -314,6 +314,8 @@ static struct write_stage *start(struct write_bed *bed, struct job_state *job,
 		.engine = factory,
 	};
 
+	for (size_t i = 0; i < bed->target_count; i++)
+		bed->lanes[i] = &bed->targets[i];
 	return write_stage_start(&config, err);
 }
 

@@ -25,6 +25,7 @@ struct write_bed {
 	struct bmap_map *map; /* NULL: the whole image */
 	bool size_unknown; /* to the plan */
 	struct target targets[MODEL_MAX];
+	struct target *lanes[MODEL_MAX]; /* each of them */
 	size_t target_count;
 	struct model model;
 	size_t ring_bytes; /* default 2 MiB */

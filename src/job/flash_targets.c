@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/checked.h"
+#include "base/clock.h"
+#include "job/flash_internal.h"
+#include "target/safety.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SNIFF_BYTES 4096u
+
+void flash_target_failed(struct flash *flash, struct flash_target *target,
+			 const struct bmap_error *err)
+{
+	struct bmap_target_report *report = target->report;
+
+	if (report->state == BMAP_TARGET_DONE || report->state == BMAP_TARGET_FAILED ||
+	    report->state == BMAP_TARGET_INTERRUPTED)
+		return;
+	*target->error = *err;
+	report->error = target->error;
+	report->state =
+		err->code == BMAP_ERR_INTERRUPTED ? BMAP_TARGET_INTERRUPTED : BMAP_TARGET_FAILED;
+	report->ended_ns = clock_now_ns() - flash->began_ns;
+}
+
+size_t flash_count_in_state(const struct flash *flash, enum bmap_target_state state)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < flash->options->target_count; i++)
+		count += flash->targets[i].report->state == state;
+	return count;
+}
+
+/* --- who was named twice --- */
+
+/* By what they are before any is opened: the second open of a device would only say that it is in
+ * use, by ourselves. Files that do not exist yet are compared when they are open. */
+static bool refuse_named_twice(const struct flash *flash, struct bmap_error *err)
+{
+	const char *const *paths = flash->options->targets;
+	size_t count = flash->options->target_count;
+	struct footprint *prints = calloc(count, sizeof(*prints));
+	bool good = true;
+
+	if (!prints)
+		return bmap_error_memory(err, "targets");
+	for (size_t i = 0; good && i < count; i++) {
+		struct stat st;
+
+		/* "-" is standard input to footprint_add_path(), and a file's name here. */
+		if (strcmp(paths[i], "-") && !stat(paths[i], &st) && !S_ISCHR(st.st_mode))
+			footprint_add_path(&prints[i], paths[i]);
+		for (size_t j = 0; good && j < i; j++)
+			if (footprints_share(&prints[i], &prints[j]))
+				good = bmap_error_set(err, BMAP_ERR_REFUSED,
+						      "%s and %s are the same disk: name each once",
+						      paths[j], paths[i]);
+	}
+	free(prints);
+	return good;
+}
+
+static bool refuse_same_file(const struct flash *flash, size_t i, struct bmap_error *err)
+{
+	const struct target *target = &flash->targets[i].target;
+
+	for (size_t j = 0; j < i; j++)
+		if (flash->targets[j].open && target->kind == TARGET_REGULAR_FILE &&
+		    flash->targets[j].target.kind == TARGET_REGULAR_FILE &&
+		    target_same_device(target, &flash->targets[j].target))
+			return bmap_error_set(err, BMAP_ERR_REFUSED,
+					      "%s and %s are the same file: name each once",
+					      flash->options->targets[j], target->name);
+	return true;
+}
+
+/* A map among several targets was meant as the image's: with one target there was no place for it.
+ */
+static bool refuse_bmap_as_target(const char *path, struct bmap_error *err)
+{
+	char head[SNIFF_BYTES];
+	struct stat st;
+	ssize_t n = 0;
+	int fd;
+
+	if (stat(path, &st) || !S_ISREG(st.st_mode))
+		return true;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = pread(fd, head, sizeof(head), 0);
+		close(fd);
+	}
+	if (n <= 0 || !memmem(head, (size_t)n, "<bmap", 5))
+		return true;
+	return bmap_error_set(err, BMAP_ERR_REFUSED,
+			      "%s: this is a bmap file, not a target: name the bmap with --bmap",
+			      path);
+}
+
+/* --- what belongs on the line --- */
+
+static bool expected_count(const struct flash *flash, struct bmap_error *err)
+{
+	unsigned expected = flash->options->expect.count;
+	size_t open = 0;
+
+	if (!expected)
+		return true;
+	for (size_t i = 0; i < flash->options->target_count; i++)
+		open += flash->targets[i].open;
+	if (open == expected)
+		return true;
+	return bmap_error_set(
+		err, BMAP_ERR_REFUSED,
+		"%zu target%s can be written, but %u %s expected: nothing was written", open,
+		open == 1 ? "" : "s", expected, expected == 1 ? "is" : "are");
+}
+
+/* --- opening --- */
+
+static void open_one(struct flash *flash, size_t i, const struct target_rules *rules,
+		     struct bmap_error *first)
+{
+	const struct bmap_log *log = flash->options->log;
+	struct flash_target *target = &flash->targets[i];
+	struct bmap_error err;
+
+	target->report->begun_ns = clock_now_ns() - flash->began_ns;
+	target->open = target_open(&target->target, flash->options->targets[i], rules, log, &err);
+	if (target->open) {
+		if (target->target.has_size)
+			target->report->size_bytes = target->target.size_bytes;
+		return;
+	}
+	flash_target_failed(flash, target, &err);
+	if (first->code == BMAP_ERR_NONE)
+		*first = err;
+}
+
+bool flash_open_targets(struct flash *flash, struct bmap_error *err)
+{
+	const struct bmap_flash_options *options = flash->options;
+	const struct image_stream *stream = &flash->pass.stream;
+	const char *sources[] = { stream->image, stream->bmap_path, options->bmap_signature,
+				  options->keyring };
+	const struct target_rules rules = {
+		.image_size_bytes = stream->plan.image_size_bytes,
+		.removable_only = options->removable_only,
+		.allow_dev_files = options->allow_dev_files,
+		.sources = sources,
+		.source_count = ARRAY_LEN(sources),
+	};
+	struct bmap_error first = { 0 };
+	size_t open = 0;
+
+	if (options->target_count > 1 && !refuse_named_twice(flash, err))
+		return false;
+	for (size_t i = 0; options->target_count > 1 && i < options->target_count; i++)
+		if (!refuse_bmap_as_target(options->targets[i], err))
+			return false;
+	for (size_t i = 0; i < options->target_count; i++) {
+		open_one(flash, i, &rules, &first);
+		open += flash->targets[i].open;
+		if (flash->targets[i].open && !refuse_same_file(flash, i, err))
+			return false;
+	}
+	if (!open) {
+		*err = first;
+		return false;
+	}
+	return expected_count(flash, err);
+}
+
+size_t flash_begin_targets(struct flash *flash)
+{
+	size_t begun = 0;
+
+	for (size_t i = 0; i < flash->options->target_count; i++) {
+		struct flash_target *target = &flash->targets[i];
+		enum bmap_target_state state = target->report->state;
+		struct bmap_error err;
+
+		if (state != BMAP_TARGET_WAITING && state != BMAP_TARGET_DETACHED)
+			continue;
+		if (target->target.begun ||
+		    target_begin(&target->target, flash->pass.stream.plan.image_size_bytes,
+				 flash->options->log, &err))
+			begun++;
+		else
+			flash_target_failed(flash, target, &err);
+	}
+	return begun;
+}
