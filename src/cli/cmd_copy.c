@@ -8,9 +8,12 @@
 
 #include <string.h>
 
+#define STATE_NAMES_ROOM 700 /* of the text that a second signal prints */
+
 struct copy_args {
 	struct common_args common;
-	const char *image, *dest;
+	const char *image;
+	struct text_list dests;
 	const char *bmap;
 	const char *member;
 	bool no_bmap, no_verify, removable_only, allow_dev_files;
@@ -66,8 +69,10 @@ static const struct argument_def argument_rows[] = {
 	  "file), "
 	  "or - for standard input",
 	  offsetof(struct copy_args, image) },
-	{ "DEST", "where to: a block device, a file, or /dev/null",
-	  offsetof(struct copy_args, dest) },
+	{ "DEST",
+	  "where to: a block device, a file, or /dev/null; several are written at once, each ends "
+	  "for itself",
+	  offsetof(struct copy_args, dests), .many = true },
 };
 
 static bool check(const void *args, char *error);
@@ -76,7 +81,7 @@ static int run_copy(struct run *run, const void *args);
 const struct command command_copy = {
 	.name = "copy",
 	.alias = "write",
-	.summary = "write an image to a device or file, using its bmap",
+	.summary = "write an image to devices or files, using its bmap",
 	.description =
 		"Writes the blocks of IMAGE that its bmap lists to DEST, checks them against the\n"
 		"checksums of the bmap, and flushes the device's cache. The rest of DEST is left "
@@ -126,6 +131,32 @@ static void summarise_targets(const struct bmap_flash_progress *report, uint64_t
 		*flushing = false;
 }
 
+/* "/dev/sdb, /dev/sdd and 3 more are incomplete", as far as a line takes them. */
+static void set_state_of_several(const struct bmap_flash_progress *report)
+{
+	char names[STATE_NAMES_ROOM] = "";
+	size_t len = 0, incomplete = 0, left_out = 0;
+
+	for (size_t i = 0; i < report->target_count; i++) {
+		const struct bmap_target_report *t = &report->targets[i];
+
+		if (t->state == BMAP_TARGET_DONE)
+			continue;
+		incomplete++;
+		if (len + strlen(t->name) + 2 >= sizeof(names))
+			left_out++;
+		else
+			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
+						len ? ", " : "", t->name);
+	}
+	if (left_out)
+		signals_set_state("incomplete are %zu of %zu targets: %s and %zu more", incomplete,
+				  report->target_count, names, left_out);
+	else
+		signals_set_state("incomplete are %zu of %zu targets: %s", incomplete,
+				  report->target_count, names);
+}
+
 struct copy_progress {
 	struct progress progress;
 	const struct copy_args *args;
@@ -141,11 +172,14 @@ static void on_progress(void *user, const struct bmap_flash_progress *report)
 	summarise_targets(report, &done, &flushing);
 	progress_update_source(&cp->progress, monotonic_ns(), done, report->total_bytes,
 			       report->source_read_bytes, report->source_total_bytes, flushing);
-	if (report->total_bytes)
-		signals_set_state("%.500s is incomplete: %s of %s written", cp->args->dest,
-				  text_size(written, done), text_size(total, report->total_bytes));
+	if (report->target_count > 1)
+		set_state_of_several(report);
+	else if (report->total_bytes)
+		signals_set_state("%.500s is incomplete: %s of %s written",
+				  cp->args->dests.texts[0], text_size(written, done),
+				  text_size(total, report->total_bytes));
 	else
-		signals_set_state("%.500s is incomplete: %s written", cp->args->dest,
+		signals_set_state("%.500s is incomplete: %s written", cp->args->dests.texts[0],
 				  text_size(written, done));
 }
 
@@ -182,7 +216,10 @@ static int run_copy(struct run *run, const void *opaque)
 	int code = EXIT_OK;
 	bool ok;
 
-	signals_set_state("nothing was written to %.500s", a->dest);
+	if (a->dests.count == 1)
+		signals_set_state("nothing was written to %.500s", a->dests.texts[0]);
+	else
+		signals_set_state("nothing was written to any of %zu targets", a->dests.count);
 	progress_init(&cp.progress, &run->out, "copied");
 	if (a->psplash_pipe) {
 		psplash_open(&psplash, a->psplash_pipe, &run->out);
@@ -195,8 +232,8 @@ static int run_copy(struct run *run, const void *opaque)
 	options.keyring = a->signature.keyring;
 	options.fingerprint = a->signature.fingerprint;
 	options.member = a->member;
-	options.targets = &a->dest;
-	options.target_count = 1;
+	options.targets = a->dests.texts;
+	options.target_count = a->dests.count;
 	options.no_bmap = a->no_bmap;
 	options.no_verify = a->no_verify;
 	options.removable_only = a->removable_only;

@@ -112,7 +112,8 @@ static void print_usage(const struct command *command, FILE *to)
 	}
 	fprintf(to, "usage: bmaptool %s [OPTION]...", command->name);
 	for (size_t i = 0; i < command->table.argument_count; i++)
-		fprintf(to, " %s", command->table.arguments[i].name);
+		fprintf(to, " %s%s", command->table.arguments[i].name,
+			command->table.arguments[i].many ? "..." : "");
 	fputc('\n', to);
 }
 
@@ -195,6 +196,7 @@ static int run_command(const struct command *command, const struct common_args *
 		code = usage_error(command, error);
 	else
 		code = run_job(command, args, args);
+	options_free(&command->table, args);
 	free(args);
 	return code;
 }

@@ -60,22 +60,49 @@ bool options_parse(const struct option_table *table, int argc, char *const argv[
 	return ok;
 }
 
+static bool is_given(const struct argument_def *def, const void *values)
+{
+	const char *place = (const char *)values + def->place;
+	struct text_list list;
+	const char *value;
+
+	if (def->given_otherwise && def->given_otherwise(values))
+		return true;
+	if (def->many) {
+		memcpy(&list, place, sizeof(list));
+		return list.count;
+	}
+	memcpy(&value, place, sizeof(value));
+	return value;
+}
+
 bool options_complete(const struct option_table *table, const void *values, char *error)
 {
 	char missing[OPTION_ERROR_ROOM] = "";
 	size_t len = 0;
 
 	for (size_t i = 0; i < table->argument_count; i++) {
-		const char *value;
+		const struct argument_def *def = &table->arguments[i];
 
-		memcpy(&value, (const char *)values + table->arguments[i].place, sizeof(value));
-		if (!value && len < sizeof(missing))
+		if (!is_given(def, values) && len < sizeof(missing))
 			len += (size_t)snprintf(missing + len, sizeof(missing) - len, "%s%s",
-						len ? ", " : "", table->arguments[i].name);
+						len ? ", " : "", def->name);
 	}
 	if (!len)
 		return true;
 	return mistake(error, "required and not given: %.400s", missing);
+}
+
+void options_free(const struct option_table *table, void *values)
+{
+	for (size_t i = 0; i < table->argument_count; i++) {
+		struct text_list *list = (void *)((char *)values + table->arguments[i].place);
+
+		if (!table->arguments[i].many)
+			continue;
+		free(list->texts);
+		*list = (struct text_list){ 0 };
+	}
 }
 
 static const struct option_def *find_letter(const struct option_table *table, char letter)
@@ -99,11 +126,28 @@ static bool looks_like_option(const struct option_table *table, const char *arg)
 	return arg[1] == '-' ? strchr(arg, '=') != NULL : find_letter(table, arg[1]) != NULL;
 }
 
+static bool append(struct parser *p, size_t place, const char *text)
+{
+	struct text_list *list = (void *)(p->values + place);
+	const char **texts = reallocarray(list->texts, list->count + 1, sizeof(*texts));
+
+	if (!texts)
+		return mistake(p->error, "no memory for the arguments");
+	list->texts = texts;
+	list->texts[list->count++] = text;
+	return true;
+}
+
 static bool take_argument(struct parser *p, const char *arg)
 {
+	const struct argument_def *def = &p->table->arguments[p->arguments];
+
 	if (p->arguments == p->table->argument_count)
 		return mistake(p->error, "one argument too many: '%.200s'", arg);
-	memcpy(p->values + p->table->arguments[p->arguments++].place, &arg, sizeof(arg));
+	if (def->many)
+		return append(p, def->place, arg);
+	memcpy(p->values + def->place, &arg, sizeof(arg));
+	p->arguments++;
 	return true;
 }
 
@@ -317,9 +361,10 @@ static void print_wrapped(const char *text, unsigned column, FILE *to)
 void options_print_help(const struct option_table *table, FILE *to)
 {
 	for (size_t i = 0; i < table->argument_count; i++) {
-		int column = fprintf(to, "  %s", table->arguments[i].name);
+		const struct argument_def *def = &table->arguments[i];
+		int column = fprintf(to, "  %s%s", def->name, def->many ? "..." : "");
 
-		print_wrapped(table->arguments[i].help, (unsigned)column, to);
+		print_wrapped(def->help, (unsigned)column, to);
 	}
 	for (size_t i = 0; i < table->option_count; i++) {
 		const struct option_def *def = &table->options[i];

@@ -8,7 +8,8 @@
  * Python tool does not have (added) are looked at only if none of its own fits: a prefix that
  * worked there keeps its meaning whatever is added here.
  *
- * Ownership: strings stored are those of argv. Threads: none of this is shared. */
+ * Ownership: strings stored are those of argv; lists of them belong to the values, until
+ *            options_free(). Threads: none of this is shared. */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
@@ -36,16 +37,26 @@ struct option_def {
 	unsigned max; /* of OPTION_COUNT */
 };
 
+/* Strings of argv in the order they were given; the array is options_free()'s. */
+struct text_list {
+	const char **texts;
+	size_t count;
+};
+
 struct argument_def {
 	const char *name; /* in the usage line */
 	const char *help;
 	size_t place; /* of a const char *, left alone if the argument is not there */
+	bool many; /* takes all that follow, at least one: place is of a struct text_list */
+	/* Whether values say in another way what the argument would, so that it may be missing;
+	 * NULL: nothing else does. */
+	bool (*given_otherwise)(const void *values);
 };
 
 struct option_table {
 	const struct option_def *options;
 	size_t option_count;
-	const struct argument_def *arguments; /* all of them have to be given */
+	const struct argument_def *arguments; /* all have to be given; "many" only the last */
 	size_t argument_count;
 	/* Stop behind the first argument: the rest belongs to a sub-command. */
 	bool first_argument_ends;
@@ -60,6 +71,8 @@ struct option_table {
 bool options_parse(const struct option_table *table, int argc, char *const argv[], void *values,
 		   int *used, char *error);
 bool options_complete(const struct option_table *table, const void *values, char *error);
+/* Frees what options_parse() allocated in values, also after it failed. */
+void options_free(const struct option_table *table, void *values);
 
 /* The table as text: arguments, then options by group. */
 void options_print_help(const struct option_table *table, FILE *to);

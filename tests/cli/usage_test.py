@@ -26,7 +26,7 @@ WRONG = [
     ["--frobnicate", "copy", "a", "b"],
     ["copy"],
     ["copy", "a"],
-    ["copy", "a", "b", "c"],
+    ["copy", "a", "--nobmap"],
     ["copy", "--frobnicate", "a", "b"],
     ["copy", "--no", "a", "b"],
     ["copy", "--bma", "x", "a", "b"],

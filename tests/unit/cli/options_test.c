@@ -168,6 +168,71 @@ static void mistakes_are_named(void **state)
 	}
 }
 
+struct many_values {
+	const char *image;
+	struct text_list dests;
+	bool quiet, instead;
+};
+
+static bool instead_is_set(const void *values)
+{
+	return ((const struct many_values *)values)->instead;
+}
+
+static const struct option_def many_options[] = {
+	{ OPTION_FLAG, "quiet", .place = offsetof(struct many_values, quiet) },
+	{ OPTION_FLAG, "instead", .place = offsetof(struct many_values, instead) },
+};
+static const struct argument_def many_arguments[] = {
+	{ "IMAGE", "", offsetof(struct many_values, image) },
+	{ "DEST", "", offsetof(struct many_values, dests), .many = true,
+	  .given_otherwise = instead_is_set },
+};
+static const struct option_table many_table = { many_options, COUNT_OF(many_options),
+						many_arguments, COUNT_OF(many_arguments), false };
+
+static void the_last_argument_can_take_all_that_follow(void **state)
+{
+	static const struct {
+		char *argv[MAX_WORDS + 1];
+		const char *dests; /* NULL: refused, says then what */
+		const char *says;
+	} cases[] = {
+		{ { "i", "a" }, "a" },
+		{ { "i", "a", "--quiet", "b", "c" }, "a b c" },
+		{ { "--quiet", "i", "--", "--quiet", "-" }, "--quiet -" },
+		{ { "i", "--instead" }, "" },
+		{ { "i", "--instead", "a" }, "a" },
+		{ { "i" }, NULL, "not given: DEST" },
+		{ { "--quiet" }, NULL, "not given: IMAGE, DEST" },
+		{ { "--instead" }, NULL, "not given: IMAGE" },
+		{ { "i", "a", "b", "--frob" }, NULL, "unknown option --frob" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct many_values values = { 0 };
+		char error[OPTION_ERROR_ROOM], got[100] = "";
+		int argc = 0, used;
+		bool ok;
+
+		while (cases[i].argv[argc])
+			argc++;
+		ok = options_parse(&many_table, argc, cases[i].argv, &values, &used, error) &&
+		     options_complete(&many_table, &values, error);
+		for (size_t k = 0; k < values.dests.count; k++)
+			sprintf(got + strlen(got), "%s%s", k ? " " : "", values.dests.texts[k]);
+		options_free(&many_table, &values);
+		assert_int_equal(values.dests.count, 0);
+		if (ok != (cases[i].dests != NULL))
+			fail_msg("case %zu: %s", i, ok ? "was taken" : error);
+		if (ok)
+			assert_string_equal(got, cases[i].dests);
+		else if (!strstr(error, cases[i].says))
+			fail_msg("case %zu: '%s' does not say '%s'", i, error, cases[i].says);
+	}
+}
+
 static void a_long_word_does_not_overrun_the_error(void **state)
 {
 	char error[OPTION_ERROR_ROOM + 1];
@@ -275,6 +340,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_argparse_takes_is_taken_in_the_same_way),
 		cmocka_unit_test(mistakes_are_named),
+		cmocka_unit_test(the_last_argument_can_take_all_that_follow),
 		cmocka_unit_test(a_long_word_does_not_overrun_the_error),
 		cmocka_unit_test(the_first_argument_can_end_the_options),
 		cmocka_unit_test(sizes_have_binary_units),
