@@ -1,27 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bmaptool copy: an image to a block device or file. */
-#include "cli/command.h"
-#include "cli/progress.h"
-#include "cli/psplash.h"
-#include "cli/signals.h"
-#include "cli/text.h"
-
-#include <string.h>
-
-#define STATE_NAMES_ROOM 700 /* of the text that a second signal prints */
-
-struct copy_args {
-	struct common_args common;
-	const char *image;
-	struct text_list dests;
-	const char *bmap;
-	const char *member;
-	bool no_bmap, no_verify, removable_only, allow_dev_files;
-	struct signature_args signature;
-	const char *psplash_pipe;
-	uint64_t memory_bytes;
-	unsigned queue_depth, workers, stall_seconds;
-};
+#include "cli/copy.h"
 
 #define PLACE(member) .place = offsetof(struct copy_args, member)
 
@@ -108,123 +87,16 @@ static bool check(const void *opaque, char *error)
 	       signature_args_check(&a->signature, error);
 }
 
-/* The bytes that every target still in the running has, and whether all of those only wait. */
-static void summarise_targets(const struct bmap_flash_progress *report, uint64_t *done,
-			      bool *flushing)
-{
-	bool any = false;
-
-	*done = 0;
-	*flushing = true;
-	for (size_t i = 0; i < report->target_count; i++) {
-		const struct bmap_target_report *t = &report->targets[i];
-
-		if (t->state == BMAP_TARGET_FAILED || t->state == BMAP_TARGET_INTERRUPTED)
-			continue;
-		if (!any || t->completed_bytes < *done)
-			*done = t->completed_bytes;
-		any = true;
-		if (t->state != BMAP_TARGET_FLUSHING && t->state != BMAP_TARGET_HEAD)
-			*flushing = false;
-	}
-	if (!any)
-		*flushing = false;
-}
-
-/* "/dev/sdb, /dev/sdd and 3 more are incomplete", as far as a line takes them. */
-static void set_state_of_several(const struct bmap_flash_progress *report)
-{
-	char names[STATE_NAMES_ROOM] = "";
-	size_t len = 0, incomplete = 0, left_out = 0;
-
-	for (size_t i = 0; i < report->target_count; i++) {
-		const struct bmap_target_report *t = &report->targets[i];
-
-		if (t->state == BMAP_TARGET_DONE)
-			continue;
-		incomplete++;
-		if (len + strlen(t->name) + 2 >= sizeof(names))
-			left_out++;
-		else
-			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
-						len ? ", " : "", t->name);
-	}
-	if (left_out)
-		signals_set_state("incomplete are %zu of %zu targets: %s and %zu more", incomplete,
-				  report->target_count, names, left_out);
-	else
-		signals_set_state("incomplete are %zu of %zu targets: %s", incomplete,
-				  report->target_count, names);
-}
-
-struct copy_progress {
-	struct progress progress;
-	const struct copy_args *args;
-};
-
-static void on_progress(void *user, const struct bmap_flash_progress *report)
-{
-	struct copy_progress *cp = user;
-	char written[TEXT_ROOM], total[TEXT_ROOM];
-	uint64_t done;
-	bool flushing;
-
-	summarise_targets(report, &done, &flushing);
-	progress_update_source(&cp->progress, monotonic_ns(), done, report->total_bytes,
-			       report->source_read_bytes, report->source_total_bytes, flushing);
-	if (report->target_count > 1)
-		set_state_of_several(report);
-	else if (report->total_bytes)
-		signals_set_state("%.500s is incomplete: %s of %s written",
-				  cp->args->dests.texts[0], text_size(written, done),
-				  text_size(total, report->total_bytes));
-	else
-		signals_set_state("%.500s is incomplete: %s written", cp->args->dests.texts[0],
-				  text_size(written, done));
-}
-
-/* err is the first error; the targets that failed beside it have their own. */
-static int report_copy_failure(struct run *run, const struct bmap_flash_result *result,
-			       const struct bmap_error *err)
-{
-	for (size_t i = 0; i < result->target_count; i++) {
-		const struct bmap_error *other = result->targets[i].error;
-
-		if (other && strcmp(other->text, err->text) != 0)
-			output_error(&run->out, "%s", other->text);
-	}
-	return report_failure(run, err);
-}
-
-static void report_success(struct run *run, const struct bmap_flash_result *result)
-{
-	char time[TEXT_ROOM], speed[TEXT_ROOM];
-
-	output_info(&run->out, "copying time: %s, copying speed %s",
-		    text_time(time, result->elapsed_ns),
-		    text_speed(speed, result->mapped_bytes, result->elapsed_ns));
-}
-
 static int run_copy(struct run *run, const void *opaque)
 {
 	const struct copy_args *a = opaque;
 	struct bmap_flash_options options = BMAP_FLASH_OPTIONS_INIT;
 	struct bmap_flash_result result = { 0 };
 	struct bmap_error err = { 0 };
-	struct psplash psplash;
-	struct copy_progress cp = { .args = a };
-	int code = EXIT_OK;
+	struct copy_watch watch;
+	int code;
 	bool ok;
 
-	if (a->dests.count == 1)
-		signals_set_state("nothing was written to %.500s", a->dests.texts[0]);
-	else
-		signals_set_state("nothing was written to any of %zu targets", a->dests.count);
-	progress_init(&cp.progress, &run->out, "copied");
-	if (a->psplash_pipe) {
-		psplash_open(&psplash, a->psplash_pipe, &run->out);
-		cp.progress.psplash = &psplash;
-	}
 	options.image = a->image;
 	options.bmap = a->bmap;
 	options.bmap_signature = a->signature.bmap_sig;
@@ -244,16 +116,12 @@ static int run_copy(struct run *run, const void *opaque)
 	options.stall_seconds = a->stall_seconds;
 	options.log = &run->out.log;
 	options.stop = run->stop;
-	options.progress = on_progress;
-	options.progress_user = &cp;
+	options.progress = copy_watch_report;
+	options.progress_user = &watch;
+	copy_watch_begin(&watch, &run->out, a->psplash_pipe, options.targets, options.target_count);
 	ok = bmap_flash(&options, &result, &err);
-	progress_end(&cp.progress, ok);
-	if (a->psplash_pipe)
-		psplash_close(&psplash);
-	if (ok)
-		report_success(run, &result);
-	else
-		code = report_copy_failure(run, &result, &err);
+	copy_watch_end(&watch, ok);
+	code = copy_say_result(run, &result, ok ? NULL : &err);
 	bmap_flash_result_free(&result);
 	return code;
 }
