@@ -90,9 +90,8 @@ struct hasher *hasher_new_pairing(enum bmap_digest digest, struct bmap_error *er
 {
 	struct hasher *hasher = hasher_new(digest, err);
 
-	pthread_once(&pairing_checked, check_pairing);
-	if (hasher && digest == BMAP_DIGEST_SHA256)
-		hasher->own = pairing_works;
+	if (hasher)
+		hasher->own = digest_pairs(digest);
 	return hasher;
 }
 
@@ -176,6 +175,12 @@ void hasher_update(struct hasher *hasher, const void *data, size_t len)
 bool hasher_pairs(const struct hasher *hasher)
 {
 	return hasher->own;
+}
+
+bool digest_pairs(enum bmap_digest digest)
+{
+	pthread_once(&pairing_checked, check_pairing);
+	return digest == BMAP_DIGEST_SHA256 && pairing_works;
 }
 
 void hasher_update_pair(struct hasher *a, const void *a_data, struct hasher *b, const void *b_data,

@@ -27,8 +27,9 @@ void hasher_free(struct hasher *hasher); /* accepts NULL */
 /* As hasher_new(), for pairs: computed by our own code where it is faster so. That code is compared
  * with OpenSSL once in every process, and not used if they differ. */
 struct hasher *hasher_new_pairing(enum bmap_digest digest, struct bmap_error *err);
-/* Is a pair faster than one after the other? */
+/* Is a pair faster than one after the other? digest_pairs(): before there is a hasher. */
 bool hasher_pairs(const struct hasher *hasher);
+bool digest_pairs(enum bmap_digest digest);
 /* The same as hasher_update() of both, which are different; works also if they do not pair. */
 void hasher_update_pair(struct hasher *a, const void *a_data, struct hasher *b, const void *b_data,
 			size_t len);

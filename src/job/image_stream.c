@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "base/units.h"
 #include "decode/gzip_provider.h"
+#include "digest/digest.h"
 #include "job/job_internal.h"
 #include "job/stream_format.h"
 #include "source/url.h"
@@ -359,16 +360,21 @@ static bool start_decode(struct image_stream *stream, struct bmap_error *err)
 	return stream->decode;
 }
 
-/* One keeps up with any decoder that works alone ; more of them only
- * wake each other, unless processors are idle anyway. */
+/* bench/formats.py: one keeps up with any decoder that works alone; more of them only wake each
+ * other. Beside decoders that use all processors, one for two of these where it has two lanes: a
+ * second one would hash its own range alone, which costs more time, and that time is the decoders'.
+ */
 static unsigned hash_threads(const struct image_stream *stream)
 {
-	unsigned cpus = thread_cpu_count();
-	bool serial = stream->format && !stream->decoder_plan.unit_bytes;
+	unsigned cpus = thread_cpu_count(), threads = cpus;
 
 	if (!stream->verifies)
 		return 0;
-	return (unsigned)min_u64(max_u64(serial ? cpus / 2 : cpus, 1), MAX_HASH_THREADS);
+	if (stream->format && !stream->decoder_plan.unit_bytes)
+		threads = cpus / 2;
+	else if (stream->format && digest_pairs(stream->map->digest))
+		threads = (cpus + 1) / 2;
+	return (unsigned)min_u64(max_u64(threads, 1), MAX_HASH_THREADS);
 }
 
 bool image_stream_start(struct image_stream *stream, size_t consumers,

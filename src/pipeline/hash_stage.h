@@ -2,10 +2,12 @@
 /* pipeline/hash_stage.h - checks each range's checksum while its bytes are in the ring.
  *
  * N threads claim batches of consecutive ranges in order: a range is hashed in order by one thread,
- * different ranges in parallel. Thread i is consumer first_consumer + i of the ring.
- * A mismatch: on_bad() is called (from a hash thread, one at a time); if it returns false the job
- * fails with that mismatch, else checking goes on.
- * Threads: started and joined by the job's thread; ends by itself or by ring_stop(). */
+ * different ranges in parallel. Where digest_pairs(), a thread hashes two ranges at once as far as
+ * both have bytes in the ring; it never waits for a second one, so that the ring may be smaller
+ * than any range. Thread i is consumer first_consumer + i of the ring. A mismatch: on_bad() is
+ * called (from a hash thread, one at a time); if it returns false the job fails with that mismatch,
+ * else checking goes on. Threads: started and joined by the job's thread; ends by itself or by
+ * ring_stop(). */
 #ifndef PIPELINE_HASH_STAGE_H
 #define PIPELINE_HASH_STAGE_H
 
