@@ -3,13 +3,15 @@
  * straight into the image ring.
  *
  * Ranges are rounded out to pages, and joined where less than JOIN_BYTES lie between them: bytes in
- * such gaps are read, but neither hashed nor written. Wider gaps are not read at all. */
+ * such gaps are read, but neither hashed nor written. Wider gaps are not read at all. A read with
+ * gaps in it that fails is done again range by range: what nobody wants may be unreadable. */
 #include "base/checked.h"
 #include "base/threads.h"
 #include "pipeline/decode_stage_internal.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define JOIN_BYTES (64u * KIB)
 #define READ_BYTES (1u * MIB)
@@ -18,8 +20,10 @@
 
 struct raw_read {
 	struct io_request io; /* first */
-	uint64_t position_end; /* published when this and all before have come */
-	size_t wanted_bytes; /* up to the image's end; io may ask for more */
+	uint64_t position, position_end; /* published when this and all before have come */
+	uint64_t begin, end; /* in the image */
+	size_t range; /* the first that ends behind begin; by_range: the next to be read */
+	bool by_range; /* io is a range's piece of it */
 	bool done;
 };
 
@@ -34,6 +38,7 @@ struct raw_extents {
 	uint64_t image_end; /* end of the image: the map's, or the file's */
 	uint64_t extent_offset, extent_end; /* being cut into reads */
 	size_t next_range;
+	size_t range; /* the first that ends behind extent_offset */
 	struct raw_read reads[MAX_DEPTH]; /* a queue: first..first+count, modulo depth */
 	unsigned first, count;
 };
@@ -54,6 +59,19 @@ static bool next_extent(struct raw_extents *raw)
 	raw->next_range = i;
 	raw->extent_end = min_u64(align_up(end, SEGMENT_ALIGN_BYTES), raw->image_end);
 	return raw->extent_offset < raw->extent_end;
+}
+
+/* The engine's depth is ours: there is room for each read's one request. */
+static void read_span(struct raw_extents *raw, struct raw_read *read, uint64_t begin, uint64_t end)
+{
+	read->io = (struct io_request){
+		.op = IO_READ,
+		.fd = raw->stage.config.source->fd,
+		.data = ring_at(raw->stage.config.ring, read->position + (begin - read->begin)),
+		.len_bytes = (size_t)(end - begin),
+		.offset_bytes = begin,
+	};
+	engine_queue(raw->engine, &read->io);
 }
 
 /* Puts the next read into the queue, if there is one and room for it (which is waited for only if
@@ -85,20 +103,61 @@ static bool queue_read(struct raw_extents *raw, struct bmap_error *err, bool *fa
 		*failed = true;
 		return false;
 	}
+	while (plan_range_end(stage->config.plan, raw->range) <= raw->extent_offset)
+		raw->range++;
 	read = &raw->reads[(raw->first + raw->count) % raw->depth];
 	*read = (struct raw_read){
-		.io = { .op = IO_READ,
-			.fd = stage->config.source->fd,
-			.data = ring_at(ring, begin),
-			.len_bytes = (size_t)len,
-			.offset_bytes = raw->extent_offset },
+		.position = begin,
 		.position_end = out->position,
-		.wanted_bytes = (size_t)len,
+		.begin = raw->extent_offset,
+		.end = raw->extent_offset + len,
+		.range = raw->range,
 	};
 	raw->extent_offset += len;
 	raw->count++;
-	engine_queue(raw->engine, &read->io); /* the engine's depth is ours: there is room */
+	read_span(raw, read, read->begin, read->end);
 	return true;
+}
+
+/* One range covers it: there is nothing that could be left out. */
+static bool is_wanted_whole(const struct raw_extents *raw, const struct raw_read *read)
+{
+	const struct image_plan *plan = raw->stage.config.plan;
+
+	return plan_range_begin(plan, read->range) <= read->begin &&
+	       plan_range_end(plan, read->range) >= read->end;
+}
+
+/* Queues what the next range has of this read; false: no range has more of it. */
+static bool read_next_range(struct raw_extents *raw, struct raw_read *read)
+{
+	const struct image_plan *plan = raw->stage.config.plan;
+	size_t i = read->range;
+
+	if (i == plan_range_count(plan) || plan_range_begin(plan, i) >= read->end)
+		return false;
+	read->range++;
+	read_span(raw, read, max_u64(plan_range_begin(plan, i), read->begin),
+		  min_u64(plan_range_end(plan, i), read->end));
+	return true;
+}
+
+/* After a completion: is there more of this read to come? */
+static bool goes_on_by_range(struct raw_extents *raw, struct raw_read *read)
+{
+	if (read->io.result < 0) {
+		if (read->by_range || is_wanted_whole(raw, read))
+			return false;
+		read->by_range = true;
+		log_info(job_log(raw->stage.config.job),
+			 "%s: cannot read %" PRIu64 " bytes at offset %" PRIu64
+			 ": %s: reading only what is mapped of them",
+			 raw->stage.config.source->name, read->end - read->begin, read->begin,
+			 strerror((int)-read->io.result));
+		return read_next_range(raw, read);
+	}
+	return read->by_range && (size_t)read->io.result == read->io.len_bytes &&
+	       read_next_range(raw, read);
 }
 
 static bool check_read(struct raw_extents *raw, const struct raw_read *read, struct bmap_error *err)
@@ -113,7 +172,7 @@ static bool check_read(struct raw_extents *raw, const struct raw_read *read, str
 		err->offset_bytes = offset;
 		return false;
 	}
-	if ((size_t)read->io.result < read->wanted_bytes)
+	if ((size_t)read->io.result < read->io.len_bytes)
 		return bmap_error_data(err, offset + (uint64_t)read->io.result,
 				       "%s: ends at offset %" PRIu64
 				       ", but the image should have %" PRIu64 " bytes",
@@ -147,9 +206,11 @@ static bool reap(struct raw_extents *raw, struct bmap_error *err)
 	for (int i = 0; i < n; i++) {
 		struct raw_read *read = (struct raw_read *)done[i];
 
-		read->done = true;
 		atomic_fetch_add(&raw->read_bytes,
 				 (uint64_t)(read->io.result > 0 ? read->io.result : 0));
+		if (good && goes_on_by_range(raw, read))
+			continue;
+		read->done = true;
 		if (good && !check_read(raw, read, err))
 			good = false;
 	}

@@ -4,6 +4,7 @@
 #include "unit_test.h"
 
 #include "bzip2_pack.h"
+#include "faulty_engine.h"
 #include "packings.h"
 
 #include "base/checked.h"
@@ -14,6 +15,7 @@
 #include "pipeline/hash_stage.h"
 #include "pipeline/walk.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -134,10 +136,12 @@ static char *write_file(const struct bytes *packed)
 	return path;
 }
 
-/* Runs it all; stop_after_us >= 0: stops it at some moment. */
-static void run(const struct bytes *packed, const struct image_plan *plan, bool through_pipe,
-		long stop_after_us, struct result *result)
+/* Runs it all; stop_after_us >= 0: stops it at some moment. faulty: what reads a raw file, or NULL.
+ */
+static void run_faulty(const struct bytes *packed, const struct image_plan *plan, bool through_pipe,
+		       long stop_after_us, struct faulty_plan *faulty, struct result *result)
 {
+	const struct engine_factory factory = { .open = faulty_open, .arg = faulty };
 	struct decode_stage_config config = { 0 };
 	struct hash_stage_config hash_config = { 0 };
 	struct bmap_stop *stop = bmap_stop_new(NULL);
@@ -176,6 +180,7 @@ static void run(const struct bytes *packed, const struct image_plan *plan, bool 
 	config.workers = 3;
 	config.memory_bytes = 64 * MIB;
 	config.check_content = true;
+	config.engine = faulty ? &factory : NULL;
 	collector = (struct collector){ .ring = config.ring, .image = result->image };
 	walk_init(&collector.walk, plan, config.segments, 0, plan_range_count(plan));
 	assert_true(thread_start(&collector.thread, "collector", collect, &collector, err));
@@ -233,6 +238,12 @@ out:
 		unlink(path);
 	free(path);
 	bmap_stop_free(stop);
+}
+
+static void run(const struct bytes *packed, const struct image_plan *plan, bool through_pipe,
+		long stop_after_us, struct result *result)
+{
+	run_faulty(packed, plan, through_pipe, stop_after_us, NULL, result);
 }
 
 static void every_wanted_byte_arrives_at_its_place(void **state)
@@ -380,6 +391,71 @@ static void a_wrong_byte_is_one_bad_range(void **state)
 	free(image.data);
 }
 
+struct bad_blocks {
+	const struct bmap_map *map;
+	const uint64_t *one; /* offset of the only one, or NULL: all that are not mapped */
+	unsigned failed; /* reads */
+};
+
+static bool is_bad(const struct bad_blocks *bad, uint64_t begin, uint64_t end)
+{
+	uint64_t at = begin;
+
+	if (bad->one)
+		return *bad->one >= begin && *bad->one < end;
+	for (size_t i = 0; i < bad->map->range_count && at < end; i++)
+		if (bmap_range_begin(bad->map, i) <= at && bmap_range_end(bad->map, i) > at)
+			at = bmap_range_end(bad->map, i);
+	return at < end;
+}
+
+static void fail_bad_blocks(void *arg, uint64_t number, struct io_request *req)
+{
+	struct bad_blocks *bad = arg;
+
+	(void)number;
+	if (!is_bad(bad, req->offset_bytes, req->offset_bytes + req->len_bytes))
+		return;
+	memset(req->data, 0xEE, req->len_bytes);
+	req->result = -EIO;
+	bad->failed++;
+}
+
+/* Blocks of 512 bytes: what is rounded out to pages is not wanted either. */
+static void only_what_is_mapped_has_to_be_readable(void **state)
+{
+	struct bytes image = make_image(6 * MIB + 12345, 11);
+
+	(void)state;
+	for (uint64_t block = 512; block <= 4096; block *= 8) {
+		struct bmap_map *map = make_map(&image, block, 5);
+		struct image_plan plan = { map, image.len };
+		uint64_t wanted = bmap_range_begin(map, map->range_count / 2);
+		struct bad_blocks bad = { .map = map };
+		struct faulty_plan faulty = { .hook = fail_bad_blocks, .arg = &bad };
+		struct result result;
+
+		run_faulty(&image, &plan, false, -1, &faulty, &result);
+		if (!result.good)
+			fail_msg("%s", result.err.text);
+		assert_true(bad.failed > 0);
+		assert_int_equal(result.collected, bmap_mapped_bytes(map));
+		assert_int_equal(result.counts.ranges_checked, map->range_count);
+		assert_int_equal(result.counts.ranges_bad, 0);
+		free(result.image);
+
+		bad.one = &wanted;
+		run_faulty(&image, &plan, false, -1, &faulty, &result);
+		assert_false(result.good);
+		assert_int_equal(result.err.code, BMAP_ERR_IO);
+		assert_int_equal(result.err.errnum, EIO);
+		assert_int_equal(result.err.offset_bytes, wanted);
+		free(result.image);
+		bmap_map_free(map);
+	}
+	free(image.data);
+}
+
 static void a_stop_at_any_moment_ends_it(void **state)
 {
 	struct bytes image = make_image(4 * MIB, 8);
@@ -436,6 +512,7 @@ int main(void)
 		cmocka_unit_test(a_truncated_source_fails),
 		cmocka_unit_test(an_image_of_another_length_than_its_map_fails),
 		cmocka_unit_test(a_wrong_byte_is_one_bad_range),
+		cmocka_unit_test(only_what_is_mapped_has_to_be_readable),
 		cmocka_unit_test(a_stop_at_any_moment_ends_it),
 		cmocka_unit_test(a_magic_inside_a_block_is_no_border),
 	};
