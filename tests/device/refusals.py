@@ -17,14 +17,19 @@ def world(bed):
     return image
 
 
-def expect_refused(bed, image, target, backing, *words, options=()):
-    before = d.sha256_of(backing)
+def expect_refused(bed, image, target, backing, *words, options=(), kernels=(0, 0)):
+    """kernels: bytes that the kernel may change meanwhile."""
+    def looks():
+        size = os.path.getsize(backing)
+        return d.read_at(backing, 0, kernels[0]) + d.read_at(backing, kernels[1], size - kernels[1])
+
+    before = looks()
     for source in (image, image + ".zst"):
         done = d.tool("copy", *options, "--bmap", bed.path("disk.bmap"), source, target)
         d.expect_exit(done, 1)
         for word in words:
             d.expect(word in done.err, "'%s' is not in the message" % word, done)
-        d.expect(d.sha256_of(backing) == before, "%s was changed" % backing, done)
+        d.expect(looks() == before, "%s was changed" % backing, done)
 
 
 def a_mounted_device_is_refused_and_the_mount_named(bed):
@@ -68,12 +73,13 @@ def a_device_used_as_swap_is_refused(bed):
     d.require_program("mkswap", "swapon")
     image = world(bed)
     target, backing = bed.loop("target", SIZE, sector=4096)
-    d.check_run("mkswap", target)
+    # So small that most of the device is left alone: it is used as soon as memory is short.
+    d.check_run("mkswap", target, "1024")
     done = d.run("swapon", target)
     if done.code:
         raise d.Skip("swapon: %s" % done.err.strip())
     bed.later(d.run, "swapoff", target)
-    expect_refused(bed, image, target, backing, target, "swap")
+    expect_refused(bed, image, target, backing, target, "swap", kernels=(4096, d.MIB))
 
 
 def a_read_only_device_is_refused(bed):

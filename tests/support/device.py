@@ -603,6 +603,9 @@ def main(cases, need_bytes=256 * MIB):
     wanted = sys.argv[1:]
     cases = [c for c in cases if not wanted or any(w in c.__name__ for w in wanted)]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # Ignored under nohup or in the background of a script: a program that we start would ignore them too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, lambda *_: None)
     libc = ctypes.CDLL(None)
     libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: nothing of ours outlives us unseen
     print("TAP version 13\n1..%d\n# seed %d" % (len(cases), SEED), flush=True)

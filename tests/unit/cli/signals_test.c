@@ -28,6 +28,9 @@ static int run_child(void (*child)(int arg), int arg, char *text, size_t room)
 		dup2(fd[1], STDERR_FILENO);
 		close(fd[0]);
 		close(fd[1]);
+		/* The test itself may run under nohup or in the background of a script. */
+		signal(SIGHUP, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
 		child(arg);
 		_exit(99);
 	}
