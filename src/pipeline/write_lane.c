@@ -29,6 +29,7 @@ bool lane_init(struct lane *lane, struct write_stage *stage, size_t index, struc
 		.target = target,
 		.consumer = config->first_consumer + index,
 		.withheld = target->withhold_head && stage->head.end_range > 0,
+		.reads_back = config->read_back && target->kind != TARGET_CHARACTER_DEVICE,
 	};
 	window_init(&lane->window, config->queue_depth, target->queue_tags);
 	lane->request_count = lane->window.max_requests;
@@ -113,7 +114,7 @@ void lane_fail_at(struct lane *lane, int errnum, const char *what, uint64_t len_
 void lane_give_up(struct lane *lane, const struct bmap_error *why)
 {
 	lane_fail(lane, why);
-	lane->abandoned = lane->in_flight > 0;
+	lane->abandoned = lane->in_flight > 0 || lane->reading;
 	finish(lane, lane->result);
 }
 
@@ -122,7 +123,7 @@ static bool past_stop(const struct lane *lane)
 {
 	if (lane->failing || is_final(lane))
 		return true;
-	if (lane->state == LANE_FLUSH && !lane->withheld)
+	if (lane->state == LANE_FLUSH && !lane->withheld && !lane->reads_back)
 		return lane->flush_begun;
 	return lane->state >= LANE_FIRST;
 }
@@ -255,7 +256,7 @@ static void verdict(struct lane *lane)
 		finish(lane, BMAP_TARGET_DONE);
 }
 
-static void body_flushed(struct lane *lane)
+static void body_is_good(struct lane *lane)
 {
 	if (lane->withheld)
 		enter_head(lane, LANE_HEAD, FEED_HEAD, lane->commit_end, HEAD_BYTES);
@@ -263,9 +264,42 @@ static void body_flushed(struct lane *lane)
 		finish(lane, BMAP_TARGET_DONE);
 }
 
+static void ask_read_back(struct lane *lane, enum lane_state state, enum read_back_step step)
+{
+	enter(lane, state);
+	back_begin(lane, step);
+}
+
+static void body_flushed(struct lane *lane)
+{
+	if (lane->reads_back)
+		ask_read_back(lane, LANE_READ_BACK, READ_BACK_BODY);
+	else
+		body_is_good(lane);
+}
+
+/* True once what was asked for was read back and found good. */
+static bool read_back(struct lane *lane)
+{
+	if (lane->reading)
+		return false;
+	if (lane->read_back_answer.code == BMAP_ERR_NONE)
+		return true;
+	lane_fail(lane, &lane->read_back_answer);
+	return false;
+}
+
 static void enter_first(struct lane *lane)
 {
 	enter_head(lane, LANE_FIRST, FEED_HEAD, lane->commit_begin, lane->commit_end);
+}
+
+static void first_flushed(struct lane *lane)
+{
+	if (lane->reads_back)
+		ask_read_back(lane, LANE_HEAD_BACK, READ_BACK_HEAD);
+	else
+		finish(lane, BMAP_TARGET_DONE);
 }
 
 static void head_written(struct lane *lane)
@@ -313,6 +347,10 @@ static void lane_advance(struct lane *lane)
 		if (flush(lane))
 			body_flushed(lane);
 		break;
+	case LANE_READ_BACK:
+		if (read_back(lane))
+			body_is_good(lane);
+		break;
 	case LANE_HEAD:
 		if (feed_step(lane))
 			head_written(lane);
@@ -327,11 +365,15 @@ static void lane_advance(struct lane *lane)
 		break;
 	case LANE_FIRST_FLUSH:
 		if (flush(lane))
+			first_flushed(lane);
+		break;
+	case LANE_HEAD_BACK:
+		if (read_back(lane))
 			finish(lane, BMAP_TARGET_DONE);
 		break;
 	case LANE_DRAIN:
 		feed_release(lane);
-		if (!lane->in_flight)
+		if (!lane->in_flight && !lane->reading)
 			drained(lane);
 		break;
 	case LANE_REZERO:
@@ -353,6 +395,7 @@ void lane_step(struct lane *lane)
 {
 	enum lane_state before;
 
+	back_hear(lane);
 	heed_stop(lane);
 	do {
 		before = lane->state;
@@ -421,7 +464,7 @@ void lane_completed(struct lane *lane, struct write_request *req)
 	lane->progress_ns = now;
 	lane->stall_said = false;
 	if (is_final(lane)) { /* given up, and answers after all */
-		lane->abandoned = lane->in_flight > 0;
+		lane->abandoned = lane->in_flight > 0 || lane->reading;
 	} else if (req->kind == REQUEST_FLUSH) {
 		flush_completed(lane, req);
 	} else {
@@ -467,10 +510,13 @@ static enum bmap_target_state shown_state(const struct lane *lane)
 		return BMAP_TARGET_WRITTEN;
 	case LANE_FLUSH:
 		return BMAP_TARGET_FLUSHING;
+	case LANE_READ_BACK:
+		return BMAP_TARGET_READING_BACK;
 	case LANE_HEAD:
 	case LANE_HEAD_FLUSH:
 	case LANE_FIRST:
 	case LANE_FIRST_FLUSH:
+	case LANE_HEAD_BACK:
 		return BMAP_TARGET_HEAD;
 	case LANE_DRAIN:
 	case LANE_REZERO:
@@ -505,8 +551,11 @@ void lane_publish(struct lane *lane)
 	shown->retries = lane->retries;
 	shown->head_zeroed = lane->head_zeroed;
 	shown->abandoned = lane->abandoned;
-	if (is_final(lane))
+	shown->read_back_ns = lane->read_back_ns;
+	if (is_final(lane)) {
 		shown->error = lane->error;
+		pthread_cond_broadcast(&stage->read_back_cond);
+	}
 	pthread_mutex_unlock(&stage->lock);
 	if (changed)
 		job_ring_bell(stage->config.job);

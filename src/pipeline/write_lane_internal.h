@@ -6,6 +6,7 @@
  * write_feed.c    pieces become requests: merging, splitting, the window
  * write_edges.c   sectors that are mapped in part: gather, read, patch, write
  * write_head.c    the head's mapped bytes, copied out of the ring for all lanes
+ * write_back.c    the talk with who reads the target back
  * write_window.c  how much may be in flight
  *
  * Threads: everything belongs to the stage's thread, except what is marked "lock"
@@ -22,9 +23,10 @@
 
 /* Legal transitions, in order; any of them may be left out where there is nothing to do:
  *
- *   WAIT > ZERO > ZERO_FLUSH > BODY > VERDICT > FLUSH > HEAD > HEAD_FLUSH > FIRST > FIRST_FLUSH
+ *   WAIT > ZERO > ZERO_FLUSH > BODY > VERDICT > FLUSH > READ_BACK >
+ *   HEAD > HEAD_FLUSH > FIRST > FIRST_FLUSH > HEAD_BACK
  *   and from the last needed one: > FINAL (DONE)
- *   from any but FINAL, on an error; on a stop only before the last request began:
+ *   from any but FINAL, on an error or a bad verdict; on a stop only before the last request began:
  *   > DRAIN > REZERO > REZERO_FLUSH > FINAL (FAILED, INTERRUPTED)
  *   from any but FINAL, when given up: > FINAL (FAILED, abandoned) */
 enum lane_state {
@@ -34,11 +36,13 @@ enum lane_state {
 	LANE_BODY, /* all mapped bytes but a withheld head */
 	LANE_VERDICT, /* waits for write_stage_commit() */
 	LANE_FLUSH,
+	LANE_READ_BACK, /* waits for write_stage_read_back() */
 	LANE_HEAD, /* the withheld head but its commit block */
 	LANE_HEAD_FLUSH,
 	LANE_FIRST, /* the commit block: a stop is ignored from here on */
 	LANE_FIRST_FLUSH,
-	LANE_DRAIN, /* failed or stopped: only completions are waited for */
+	LANE_HEAD_BACK, /* as READ_BACK, of the head */
+	LANE_DRAIN, /* failed or stopped: only completions are waited for, and who reads back */
 	LANE_REZERO, /* best effort: of a head that was partly written */
 	LANE_REZERO_FLUSH,
 	LANE_FINAL,
@@ -116,6 +120,15 @@ struct run {
 	bool closed; /* what follows does not touch */
 };
 
+/* With who reads the target back. */
+struct read_back_talk {
+	enum read_back_step asked;
+	bool answered;
+	struct bmap_error answer;
+	uint64_t bytes;
+	uint64_t beats; /* grows with every sign of life */
+};
+
 struct lane {
 	struct write_stage *stage;
 	struct target *target;
@@ -146,13 +159,20 @@ struct lane {
 	unsigned in_flight_tags;
 
 	bool flush_begun, flush_done;
-	uint64_t progress_ns; /* last completion, or when the first request went out after none */
+	bool reads_back; /* constant */
+	bool reading; /* asked, and not answered yet */
+	struct bmap_error read_back_answer; /* code NONE: good */
+	uint64_t beats_heard;
+	uint64_t reading_since_ns, read_back_ns;
+	/* Last completion, or when the first request went out after none; or a sign of life of who
+	 * reads back. */
+	uint64_t progress_ns;
 	bool stall_said;
 
 	bool head_dirty; /* a byte of the real head may be on the device */
 	bool head_zeroed; /* zeros are, flushed, and nothing of the real one */
 	bool failing; /* result and error stand */
-	bool abandoned; /* given up with requests in flight */
+	bool abandoned; /* given up with requests in flight, or while it was read back */
 	enum bmap_target_state result;
 	struct bmap_error error;
 	uint64_t completed_bytes;
@@ -161,6 +181,7 @@ struct lane {
 	uint64_t retries;
 
 	struct lane_status shown; /* lock */
+	struct read_back_talk talk; /* lock */
 };
 
 /* The head's mapped bytes, collected once for all lanes. */
@@ -198,13 +219,14 @@ struct write_stage {
 	bool joined; /* the joining thread only */
 	pthread_mutex_t lock; /* all below */
 	pthread_cond_t started_cond;
+	pthread_cond_t read_back_cond; /* a lane asks, or is final */
 	bool started;
 	struct bmap_error start_error; /* code NONE: the engine is open */
 	bool commit_asked, stop_asked;
 	struct bmap_error why;
 	bool ended;
 	struct write_stage_counters counters;
-	bool leaked; /* requests never ended: nothing that they point to is freed */
+	bool leaked; /* lanes were abandoned: nothing that is still in use is freed */
 };
 
 /* write_head.c */
@@ -232,6 +254,12 @@ void lane_fail_at(struct lane *lane, int errnum, const char *what, uint64_t len_
 /* Final at once, whatever is in flight. why is used if no error stands yet. */
 void lane_give_up(struct lane *lane, const struct bmap_error *why);
 bool lane_wants(const struct lane *lane, uint64_t *have, uint64_t *want);
+
+/* write_back.c */
+/* Asks for a verdict. */
+void back_begin(struct lane *lane, enum read_back_step step);
+/* Takes what was said since: signs of life, and the verdict, which ends lane->reading. */
+void back_hear(struct lane *lane);
 
 /* write_feed.c */
 void feed_begin(struct lane *lane, enum feed_kind kind, uint64_t begin, uint64_t end);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define REAP_MAX 64
@@ -70,6 +71,7 @@ struct write_stage *write_stage_start(const struct write_stage_config *config,
 	}
 	pthread_mutex_init(&stage->lock, NULL);
 	pthread_cond_init(&stage->started_cond, NULL);
+	pthread_cond_init(&stage->read_back_cond, NULL);
 	if (!stage_init(stage, config, err))
 		goto failed;
 	ring_set_waker(config->ring, wake_by_ring, stage);
@@ -135,6 +137,7 @@ void write_stage_status(struct write_stage *stage, size_t lane, struct lane_stat
 {
 	pthread_mutex_lock(&stage->lock);
 	*out = stage->lanes[lane].shown;
+	out->read_back_bytes = stage->lanes[lane].talk.bytes;
 	pthread_mutex_unlock(&stage->lock);
 }
 
@@ -159,6 +162,7 @@ bool write_stage_free(struct write_stage *stage)
 	free(stage->lanes);
 	head_free(&stage->head);
 	pthread_cond_destroy(&stage->started_cond);
+	pthread_cond_destroy(&stage->read_back_cond);
 	pthread_mutex_destroy(&stage->lock);
 	free(stage);
 	return false;
@@ -194,18 +198,28 @@ static bool open_engine(struct write_stage *stage)
 	return engine != NULL;
 }
 
+static bool still_reading(const struct write_stage *stage)
+{
+	for (size_t i = 0; i < stage->config.target_count; i++)
+		if (stage->lanes[i].reading)
+			return true;
+	return false;
+}
+
 static void close_engine(struct write_stage *stage)
 {
 	struct io_engine *engine = stage->engine;
+	bool in_use = engine->in_flight > 0;
 
 	stage->counters.io = engine->counters;
 	stage->counters.edge_writes = stage->edge_writes;
-	stage->leaked = engine->in_flight > 0;
+	stage->leaked = in_use || still_reading(stage);
 	pthread_mutex_lock(&stage->lock);
 	stage->engine = NULL;
 	stage->ended = true;
+	pthread_cond_broadcast(&stage->read_back_cond);
 	pthread_mutex_unlock(&stage->lock);
-	if (!stage->leaked)
+	if (!in_use)
 		engine_free(engine);
 	job_ring_bell(stage->config.job);
 }
@@ -273,6 +287,12 @@ static void arm_waker(struct write_stage *stage)
 
 /* --- who stalls --- */
 
+/* Is there something that must be answered? */
+static bool is_awaited(const struct lane *lane)
+{
+	return lane->state != LANE_FINAL && (lane->in_flight || lane->reading);
+}
+
 static uint64_t give_up_ns(const struct lane *lane)
 {
 	uint64_t ns = lane->stage->config.stall_give_up_seconds * NS_PER_S;
@@ -280,28 +300,41 @@ static uint64_t give_up_ns(const struct lane *lane)
 	return lane->flush_begun && !lane->flush_done ? ns * FLUSH_PATIENCE : ns;
 }
 
+/* What a device is silent about: "with 3 requests in flight". */
+static const char *silent_about(const struct lane *lane, char text[64])
+{
+	if (lane->reading)
+		snprintf(text, 64, "while it was read back");
+	else
+		snprintf(text, 64, "with %u request%s in flight", lane->in_flight,
+			 lane->in_flight == 1 ? "" : "s");
+	return text;
+}
+
 static void judge_lane(struct lane *lane)
 {
 	struct write_stage *stage = lane->stage;
 	const char *name = lane->target->name;
-	uint64_t silent_ns = stage->now_ns - lane->progress_ns;
-	unsigned seconds = (unsigned)(silent_ns / NS_PER_S);
+	uint64_t silent_ns;
+	unsigned seconds;
 	struct bmap_error err;
+	char about[64];
 
-	if (lane->state == LANE_FINAL || !lane->in_flight)
+	back_hear(lane);
+	silent_ns = stage->now_ns - lane->progress_ns;
+	seconds = (unsigned)(silent_ns / NS_PER_S);
+	if (!is_awaited(lane))
 		return;
 	if (silent_ns >= give_up_ns(lane)) {
 		bmap_error_set(&err, BMAP_ERR_STALLED,
-			       "%s: the device did not answer for %u s with %u request%s in "
-			       "flight: given up",
-			       name, seconds, lane->in_flight, lane->in_flight == 1 ? "" : "s");
+			       "%s: the device did not answer for %u s %s: given up", name, seconds,
+			       silent_about(lane, about));
 		lane_give_up(lane, &err);
 	} else if (!lane->stall_said && silent_ns >= stage->config.stall_warn_seconds * NS_PER_S) {
 		lane->stall_said = true;
 		log_warning(job_log(stage->config.job),
-			    "%s: the device has not answered for %u s, %u request%s in flight; "
-			    "waiting up to %u s",
-			    name, seconds, lane->in_flight, lane->in_flight == 1 ? "" : "s",
+			    "%s: the device has not answered for %u s %s; waiting up to %u s", name,
+			    seconds, silent_about(lane, about),
 			    (unsigned)(give_up_ns(lane) / NS_PER_S));
 	}
 }
@@ -316,7 +349,7 @@ static int timeout_ms(const struct write_stage *stage)
 		uint64_t warn_ns = stage->config.stall_warn_seconds * NS_PER_S;
 		uint64_t limit_ns = give_up_ns(lane);
 
-		if (lane->state == LANE_FINAL || !lane->in_flight)
+		if (!is_awaited(lane))
 			continue;
 		if (!lane->stall_said)
 			limit_ns = min_u64(limit_ns, warn_ns);

@@ -9,10 +9,13 @@
  *   ring's end and at max_request_bytes; pieces of sectors gathered in a bounce sector and written
  *   by one read-patch-write;
  *   waits for write_stage_commit() (the source was read to its end and all checksums matched);
- *   flush; head but its first 4 KiB, flush; first 4 KiB, flush: the commit point; done.
- * Only here is a target judged slow, stalled or given up; short writes and -EAGAIN are the
- * engine's. A failed lane ends alone. Stop or failure before the commit point: what is in flight is
- * waited for, a head that was partly written is zeroed again.
+ *   flush; with read_back, waits for the verdict of who reads the target back;
+ *   head but its first 4 KiB, flush; first 4 KiB, flush: the commit point;
+ *   with read_back, waits for the verdict over the head; done. A head that is not what was written
+ *   is zeroed again.
+ * Only here is a target judged slow, stalled or given up, also while it is read back; short writes
+ * and -EAGAIN are the engine's. A failed lane ends alone. Stop or failure before the commit point:
+ * what is in flight is waited for, a head that was partly written is zeroed again.
  *
  * Where the image's first 4 KiB are not mapped, the first mapped block of the head takes their
  * place as the commit block.
@@ -20,7 +23,7 @@
  * Ring:      lane i is consumer first_consumer + i, the head's collector is consumer
  *            first_consumer + target_count (it copies the head's mapped bytes to a side buffer
  *            that all lanes share).
- * Threads:   started, asked and joined by the job's thread; lane_status from any.
+ * Threads:   started, asked and joined by the job's thread; status and read_back from any.
  * Files:     write_lane_internal.h says which does what. */
 #ifndef PIPELINE_WRITE_STAGE_H
 #define PIPELINE_WRITE_STAGE_H
@@ -46,6 +49,8 @@ struct write_stage_config {
 	struct job_state *job; /* its bell rings on every change of a lane's state */
 	unsigned queue_depth; /* requests in flight a lane, 0: adaptive */
 	unsigned stall_warn_seconds, stall_give_up_seconds; /* 0: 30 and a default */
+	/* Somebody reads every target back but character devices: see below. */
+	bool read_back;
 	const struct engine_factory *engine; /* may be NULL */
 };
 
@@ -58,7 +63,9 @@ struct lane_status {
 	uint64_t busy_ns; /* with at least one request in flight */
 	uint64_t retries; /* requests submitted again: short, or -EAGAIN */
 	bool head_zeroed; /* the head's mapped bytes are zeros on the medium */
-	bool abandoned; /* requests never ended: target_abandon() it */
+	bool abandoned; /* requests, or who reads it back, never ended: target_abandon() it */
+	uint64_t read_back_bytes; /* as told by write_stage_read_back_progress() */
+	uint64_t read_back_ns;
 	struct bmap_error error;
 };
 
@@ -72,6 +79,28 @@ void write_stage_commit(struct write_stage *stage);
 void write_stage_stop(struct write_stage *stage, const struct bmap_error *why);
 bool write_stage_ended(struct write_stage *stage); /* every lane is final: any thread */
 void write_stage_status(struct write_stage *stage, size_t lane, struct lane_status *out);
+
+/* --- reading back: one thread a lane, not the stage's --- */
+
+enum read_back_step {
+	READ_BACK_NOTHING, /* the lane is final */
+	READ_BACK_BODY, /* all mapped bytes; on the device are zeros in place of a withheld head */
+	READ_BACK_HEAD, /* the mapped bytes of the withheld head, now on the device */
+};
+/* Sleeps until the lane waits for a verdict. With BODY and HEAD, write_stage_read_back() must
+ * follow, also after a stop: until then the lane is not final, as somebody uses its descriptor,
+ * unless it is given up (status.abandoned). */
+enum read_back_step write_stage_read_back_wait(struct write_stage *stage, size_t lane);
+/* The withheld head: bytes at their image offsets, below *len_bytes, right where they are mapped.
+ * NULL: nothing was withheld. For who was asked by write_stage_read_back_wait(); lent until
+ * write_stage_free(). */
+const uint8_t *write_stage_head(const struct write_stage *stage, size_t lane, uint64_t *len_bytes);
+/* Says that it goes on, and how many bytes were read back in all. Who does not say so for
+ * stall_give_up_seconds is given up. */
+void write_stage_read_back_progress(struct write_stage *stage, size_t lane, uint64_t bytes);
+/* The verdict: good with NULL; else the lane fails with bad (copied). */
+void write_stage_read_back(struct write_stage *stage, size_t lane, const struct bmap_error *bad);
+
 struct write_stage_counters {
 	struct io_counters io;
 	const char *engine; /* "io_uring" */
@@ -81,8 +110,8 @@ struct write_stage_counters {
 void write_stage_counters(struct write_stage *stage, struct write_stage_counters *out); /* joined */
 void write_stage_join(struct write_stage *stage); /* idempotent */
 /* After join, and after the ring's producer was joined: the ring's waker is the stage's. Accepts
- * NULL. True if requests never ended: they still use the ring's memory, which the caller must not
- * unmap (and the targets' descriptors: target_abandon()). */
+ * NULL. True if requests, or who reads back, never ended: they still use the ring's memory, which
+ * the caller must not unmap, and the targets' descriptors: target_abandon(). */
 bool write_stage_free(struct write_stage *stage);
 
 #endif

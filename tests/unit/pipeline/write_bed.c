@@ -242,6 +242,116 @@ static void *consume(void *arg)
 	return NULL;
 }
 
+/* --- who reads back --- */
+
+static bool has_head(const struct write_bed *bed, size_t i)
+{
+	return bed->targets[i].withhold_head && bed->mapped_bytes && bed->first_mapped < HEAD_BYTES;
+}
+
+struct reader {
+	struct write_bed *bed;
+	size_t lane;
+	pthread_t thread;
+};
+
+/* The lane rests: its device belongs to whoever was asked. */
+UNWATCHED static void expect_as_asked(const struct write_bed *bed, size_t i,
+				      enum read_back_step step)
+{
+	const struct model_device *device = &bed->model.device[i];
+	uint64_t head_end;
+	const uint8_t *head = write_stage_head(bed->stage, i, &head_end);
+
+	if ((head != NULL) != has_head(bed, i)) {
+		fprintf(stderr, "device %zu: a head that was not withheld, or none\n", i);
+		abort();
+	}
+	for (uint64_t at = 0; at < bed->image_size; at++) {
+		uint8_t want = bed->image[at], kept = want;
+
+		if (!bed->mapped[at])
+			continue;
+		if (head && at < head_end) {
+			kept = head[at];
+			want = step == READ_BACK_HEAD ? want : 0;
+		}
+		if (device->medium[at] != want || kept != bed->image[at]) {
+			fprintf(stderr, "step %d: byte %llu is %u, kept %u\n", step,
+				(unsigned long long)at, device->medium[at], kept);
+			abort();
+		}
+	}
+}
+
+static void stop_it(struct write_bed *bed)
+{
+	struct bmap_error why;
+
+	bmap_error_set(&why, bed->stop_code, "stopped by the test");
+	write_stage_stop(bed->stage, &why);
+	usleep(20000);
+}
+
+static void answer(const struct reader *reader, enum read_back_step step, enum bed_answer what)
+{
+	struct write_bed *bed = reader->bed;
+	struct bmap_error bad;
+
+	bmap_error_set(&bad, BMAP_ERR_IO, "read back: byte 7 differs");
+	if (what == ANSWER_NEVER) {
+		while (!write_stage_ended(bed->stage))
+			usleep(1000);
+		return;
+	}
+	expect_as_asked(bed, reader->lane, step);
+	for (int n = 0; what == ANSWER_LATE && n < 10; n++) {
+		usleep(300000);
+		write_stage_read_back_progress(bed->stage, reader->lane, 1000 + n);
+	}
+	if (what == ANSWER_WHEN_STOPPED)
+		stop_it(bed);
+	write_stage_read_back_progress(bed->stage, reader->lane, bed->mapped_bytes);
+	write_stage_read_back(bed->stage, reader->lane,
+			      what == ANSWER_GOOD || what == ANSWER_LATE ? NULL : &bad);
+}
+
+static void *read_back(void *arg)
+{
+	const struct reader *reader = arg;
+	struct write_bed *bed = reader->bed;
+	enum read_back_step step;
+
+	while ((step = write_stage_read_back_wait(bed->stage, reader->lane)) != READ_BACK_NOTHING) {
+		enum bed_answer what = step == READ_BACK_BODY ? bed->body_answer[reader->lane]
+							      : bed->head_answer[reader->lane];
+
+		if (step == READ_BACK_BODY)
+			bed->asked_body[reader->lane]++;
+		else
+			bed->asked_head[reader->lane]++;
+		answer(reader, step, what);
+		if (what == ANSWER_NEVER)
+			break;
+	}
+	return NULL;
+}
+
+static void start_readers(struct write_bed *bed, struct reader *readers)
+{
+	for (size_t i = 0; bed->read_back && i < bed->target_count; i++) {
+		readers[i] = (struct reader){ .bed = bed, .lane = i };
+		assert_int_equal(pthread_create(&readers[i].thread, NULL, read_back, &readers[i]),
+				 0);
+	}
+}
+
+static void join_readers(const struct write_bed *bed, const struct reader *readers)
+{
+	for (size_t i = 0; bed->read_back && i < bed->target_count; i++)
+		pthread_join(readers[i].thread, NULL);
+}
+
 /* --- a run --- */
 
 static void count_messages(void *user, enum bmap_log_level level, const char *text)
@@ -311,6 +421,7 @@ static struct write_stage *start(struct write_bed *bed, struct job_state *job,
 		.queue_depth = bed->queue_depth,
 		.stall_warn_seconds = bed->warn_seconds,
 		.stall_give_up_seconds = bed->give_up_seconds,
+		.read_back = bed->read_back,
 		.engine = factory,
 	};
 
@@ -346,6 +457,7 @@ void bed_run(struct write_bed *bed)
 	const struct engine_factory factory = { .open = model_open, .arg = &bed->model };
 	struct job_state *job = job_state_new(&log, NULL);
 	struct write_stage *stage;
+	struct reader readers[MODEL_MAX];
 	pthread_t producer, consumer;
 
 	assert_non_null(job);
@@ -355,11 +467,13 @@ void bed_run(struct write_bed *bed)
 	stage = bed->stage = start(bed, job, bed->engine ? bed->engine : &factory, NULL);
 	assert_non_null(stage);
 	assert_int_equal(pthread_create(&consumer, NULL, consume, bed), 0);
+	start_readers(bed, readers);
 	wait_until_ended(bed, stage, job);
 	ring_stop(bed->ring);
 	pthread_join(producer, NULL);
 	pthread_join(consumer, NULL);
 	write_stage_join(stage);
+	join_readers(bed, readers);
 	for (size_t i = 0; i < bed->target_count; i++)
 		write_stage_status(stage, i, &bed->status[i]);
 	write_stage_counters(stage, &bed->counters);
@@ -396,11 +510,6 @@ void bed_expect_no_start(struct write_bed *bed)
 static size_t number(const struct write_bed *bed, const struct model_device *device)
 {
 	return (size_t)(device - bed->model.device);
-}
-
-static bool has_head(const struct write_bed *bed, size_t i)
-{
-	return bed->targets[i].withhold_head && bed->mapped_bytes && bed->first_mapped < HEAD_BYTES;
 }
 
 static void commit_block(const struct write_bed *bed, size_t i, uint64_t *begin, uint64_t *end)

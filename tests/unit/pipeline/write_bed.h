@@ -19,6 +19,15 @@
 #define BED_STRIDE 1
 #endif
 
+/* What the one who reads a device back says to a question. */
+enum bed_answer {
+	ANSWER_GOOD, /* after it has looked at every byte */
+	ANSWER_BAD,
+	ANSWER_LATE, /* GOOD, with a sign of life every 0.3 s for 3 s */
+	ANSWER_NEVER, /* until the stage has ended without it */
+	ANSWER_WHEN_STOPPED, /* BAD, 20 ms after the stage was stopped: by itself, while asked */
+};
+
 struct write_bed {
 	uint64_t seed;
 	uint64_t image_size;
@@ -37,12 +46,15 @@ struct write_bed {
 	uint64_t stop_after_us; /* stopped so long after the start, 0: not */
 	bool stop_at_commit; /* stopped as soon as the commit block of device 0 is on its way */
 	enum bmap_error_code stop_code;
+	bool read_back;
+	enum bed_answer body_answer[MODEL_MAX], head_answer[MODEL_MAX];
 	const struct engine_factory *engine; /* in place of the model */
 	/* Results: */
 	struct lane_status status[MODEL_MAX];
 	struct write_stage_counters counters;
 	bool leaked;
 	unsigned warnings, infos;
+	unsigned asked_body[MODEL_MAX], asked_head[MODEL_MAX]; /* how often */
 	/* Inside: */
 	uint8_t *image, *mapped; /* mapped: a byte each, 1 if it is */
 	uint64_t mapped_bytes, first_mapped;
