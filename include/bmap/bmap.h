@@ -10,6 +10,7 @@
 #include <bmap/log.h>
 #include <bmap/map.h>
 #include <bmap/pack.h>
+#include <bmap/report.h>
 #include <bmap/stop.h>
 #include <bmap/verify.h>
 

@@ -13,6 +13,20 @@ bool map_check(const struct bmap_map *map, const char *name, struct bmap_error *
 	return check_sizes(map, name, err) && check_ranges(map, name, err);
 }
 
+void map_trim(struct bmap_map *map)
+{
+	size_t good = 0;
+	struct bmap_error ignored;
+
+	/* With a count that is not the file's: that one is not what offsets are made of. */
+	if (map->block_size_bytes)
+		map->blocks_count = div_round_up(map->image_size_bytes, map->block_size_bytes);
+	if (check_sizes(map, "", &ignored))
+		while (good < map->range_count && map->ranges[good].last_block < map->blocks_count)
+			good++;
+	map->range_count = good;
+}
+
 static bool check_sizes(const struct bmap_map *map, const char *name, struct bmap_error *err)
 {
 	uint64_t blocks, end;

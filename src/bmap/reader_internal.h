@@ -43,19 +43,12 @@ bool own_checksum_check(const char *text, size_t len, const char *element, const
 
 /* The promises of map.h about sizes and counts; that ranges rise is the caller's. */
 bool map_check(const struct bmap_map *map, const char *name, struct bmap_error *err);
+/* Of a map that breaks promises: drops the ranges, from the first on, that they do not hold for.
+ * Where the sizes are wrong themselves, all of them. */
+void map_trim(struct bmap_map *map);
 
 /* Adds a range and its checksum (digest_bytes of it, NULL: it has none) to a map whose arrays have
  * room for *capacity ranges, 0 at first. False: no memory, the map is as it was. */
-bool map_append(struct bmap_map *map, size_t *capacity, const struct bmap_range *range,
-		const uint8_t *digest);
-/* Gives back what was reserved for more. */
-void map_shrink(struct bmap_map *map, size_t capacity);
-
-/* The promises of map.h about sizes and counts; that ranges rise is the caller's. */
-bool map_check(const struct bmap_map *map, const char *name, struct bmap_error *err);
-
-/* Adds a range and its checksum (digest_bytes of it, NULL: it has none) to a map whose arrays have
- * room for *capacity ranges, 0 at first. False: no memory. */
 bool map_append(struct bmap_map *map, size_t *capacity, const struct bmap_range *range,
 		const uint8_t *digest);
 /* Gives back what was reserved for more. */

@@ -91,6 +91,7 @@ struct reader {
 
 static void parse_all(struct reader *r, const char *text, size_t len);
 static bool check_whole(struct reader *r, const char *text, size_t len);
+static void look_on(struct reader *r, const char *text, size_t len, struct map_findings *findings);
 
 /* Makes the error of a place in the file, the first one only. The callbacks do nothing from then
  * on, and parse_all() gives the parser no more text. */
@@ -103,6 +104,12 @@ static void init_libxml(void)
 
 bool bmap_map_parse(struct bmap_map **out, const char *text, size_t len, const char *name,
 		    struct bmap_error *err)
+{
+	return map_parse(out, text, len, name, NULL, err);
+}
+
+bool map_parse(struct bmap_map **out, const char *text, size_t len, const char *name,
+	       struct map_findings *findings, struct bmap_error *err)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct bmap_error own_err = { 0 };
@@ -122,8 +129,16 @@ bool bmap_map_parse(struct bmap_map **out, const char *text, size_t len, const c
 		return bmap_error_memory(err, name);
 	parse_all(&r, text, len);
 	if (r.failed || !check_whole(&r, text, len)) {
-		bmap_map_free(r.map);
+		if (findings)
+			look_on(&r, text, len, findings);
+		else
+			bmap_map_free(r.map);
 		return false;
+	}
+	if (findings) {
+		findings->blocks_count = r.map->blocks_count;
+		findings->has_own_checksum = findings->own_checksum_read =
+			findings->own_checksum_good = r.own_name != NULL;
 	}
 	map_shrink(r.map, r.capacity);
 	*out = r.map;
@@ -585,4 +600,32 @@ static bool check_whole(struct reader *r, const char *text, size_t len)
 	       (!r->own_name || own_checksum_check(text, len, r->own_name, r->own_digits, r->type,
 						   r->name, r->err)) &&
 	       check_digests(r) && map_check(r->map, r->name, r->err);
+}
+
+/* The first error stands; what else can be said of the map? */
+static void look_on(struct reader *r, const char *text, size_t len, struct map_findings *findings)
+{
+	struct bmap_map *map = r->map;
+	struct bmap_error ignored;
+
+	findings->has_own_checksum = r->own_name != NULL;
+	/* Over a text that was not read to its end it says nothing. */
+	findings->own_checksum_read =
+		r->own_name && !r->failed && r->has_type && (r->seen & 1u << EL_OWN_CHECKSUM);
+	findings->own_checksum_good = findings->own_checksum_read &&
+				      own_checksum_check(text, len, r->own_name, r->own_digits,
+							 r->type, r->name, &ignored);
+	findings->blocks_count = map->blocks_count;
+	map->digest = r->has_type && (r->own_name || map->digests) ? r->type : BMAP_DIGEST_NONE;
+	if (map->digest_bytes != digest_length(map->digest)) { /* whatever they are */
+		free(map->digests);
+		free(map->has_digest);
+		map->digests = map->has_digest = NULL;
+	}
+	map->digest_bytes = digest_length(map->digest);
+	map_trim(map);
+	if (map->version_major)
+		findings->partial = map;
+	else
+		bmap_map_free(map);
 }

@@ -51,6 +51,7 @@ struct command {
 extern const struct command command_copy;
 extern const struct command command_create;
 extern const struct command command_pack;
+extern const struct command command_report;
 extern const struct command command_verify;
 
 /* Prints the error of a job that failed and gives its exit code: 128 + signal if it ended because

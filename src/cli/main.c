@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = { &command_copy, &command_create, &command_verify,
-						  &command_pack };
+						  &command_pack, &command_report };
 
 struct main_args {
 	struct common_args common;

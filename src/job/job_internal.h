@@ -4,15 +4,23 @@
 #define JOB_JOB_INTERNAL_H
 
 #include "base/error.h"
+#include "bmap/xml_reader.h"
 #include "source/source.h"
 
-#include <bmap/map.h>
+#include <bmap/report.h>
 #include <bmap/verify.h>
 
 /* bmap_verify() for what can only be read in order (compressed images, pipes): the flash pipeline
  * with no targets. Loads the map itself, as bmap_verify() does. */
 bool verify_stream(const struct bmap_verify_options *options, struct bmap_verify_result *result,
 		   struct bmap_error *err);
+
+/* What a report wants to know beside the map. */
+struct map_report {
+	struct map_findings findings;
+	enum bmap_check signature;
+	char *signature_name; /* malloc'ed; NULL: none, or inside the bmap */
+};
 
 /* The map of an image. */
 struct map_request {
@@ -24,6 +32,7 @@ struct map_request {
 	const char *keyring, *fingerprint;
 	const struct bmap_stop *stop;
 	const struct bmap_log *log;
+	struct map_report *report; /* to be filled, also where the answer is false; may be NULL */
 };
 /* *path is malloc'ed: where it was found, a URL without user and password. False with code
  * NOT_FOUND and path NULL if there is none; with a path, what was found cannot be used. */

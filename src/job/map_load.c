@@ -6,7 +6,7 @@
  * beforehand. What does not begin like a bmap is refused after its first bytes, so that an image
  * given by mistake is not unpacked first. */
 #include "base/checked.h"
-#include "bmap/xml_reader.h"
+#include "bmap/signature.h"
 #include "decode/decoder.h"
 #include "job/job_internal.h"
 #include "job/map_input.h"
@@ -23,7 +23,8 @@ static bool load(struct bmap_map **out, struct map_input *in, const char *path,
 static bool load_signed(struct bmap_map **out, struct map_input *in,
 			const struct map_signature *signature, const struct map_request *request,
 			struct bmap_error *err);
-static bool load_unsigned(struct bmap_map **out, struct map_input *in, struct bmap_error *err);
+static bool load_unsigned(struct bmap_map **out, struct map_input *in, struct map_report *report,
+			  struct bmap_error *err);
 static bool read_text(struct map_input *in, struct map_text *text, struct bmap_error *err);
 static bool copy_plain(struct map_input *in, struct map_text *text, struct bmap_error *err);
 static bool decode(const struct decoder_ops *ops, struct map_input *in, struct map_text *text,
@@ -65,23 +66,41 @@ static bool load(struct bmap_map **out, struct map_input *in, const char *path,
 	if (!map_input_fill(in, err) || !map_signature_find(&signature, in, path, request, err))
 		return false;
 	good = signature.kind == MAP_SIGNATURE_NONE
-		       ? load_unsigned(out, in, err)
+		       ? load_unsigned(out, in, request->report, err)
 		       : load_signed(out, in, &signature, request, err);
 	map_signature_free(&signature);
 	return good;
 }
 
-static bool load_unsigned(struct bmap_map **out, struct map_input *in, struct bmap_error *err)
+static bool load_unsigned(struct bmap_map **out, struct map_input *in, struct map_report *report,
+			  struct bmap_error *err)
 {
 	struct map_text text;
 	bool good;
 
 	if (!map_text_new(&text, in->path, err))
 		return false;
-	good = read_text(in, &text, err) &&
-	       bmap_map_parse(out, text.bytes, text.len, in->path, err);
+	good = read_text(in, &text, err) && map_parse(out, text.bytes, text.len, in->path,
+						      report ? &report->findings : NULL, err);
 	map_text_free(&text);
 	return good;
+}
+
+/* What was found of the signature, and, if it is not good, the map all the same: a report shows
+ * what it would be. The error stays. */
+static bool report_signature(struct map_report *report, const struct map_signature *signature,
+			     bool good, const char *path, struct map_text *whole,
+			     const struct map_request *request)
+{
+	struct bmap_error ignored;
+
+	report->signature = request->no_signature ? BMAP_CHECK_UNKNOWN
+			    : good                ? BMAP_CHECK_GOOD
+						  : BMAP_CHECK_BAD;
+	if (signature->name)
+		report->signature_name = strdup(signature->name);
+	return good || signature->kind != MAP_SIGNATURE_INSIDE ||
+	       clearsigned_text(whole->bytes, &whole->len, path, &ignored);
 }
 
 /* The file is read once: what the signature was checked over is what is unpacked and parsed. */
@@ -89,21 +108,26 @@ static bool load_signed(struct bmap_map **out, struct map_input *in,
 			const struct map_signature *signature, const struct map_request *request,
 			struct bmap_error *err)
 {
+	struct map_report *report = request->report;
 	struct map_text whole;
-	bool good;
+	bool good, parse;
 
 	if (!map_text_new(&whole, in->path, err))
 		return false;
 	good = map_input_read_all(in, &whole, err) &&
 	       map_signature_check(signature, in->path, &whole, request, err);
-	if (good) {
+	parse = good;
+	if (report)
+		parse = report_signature(report, signature, good, in->path, &whole, request);
+	if (parse) {
 		struct map_input checked;
+		struct bmap_error ignored;
 
 		map_input_of_text(&checked, in->path, &whole);
-		good = load_unsigned(out, &checked, err);
+		parse = load_unsigned(out, &checked, report, good ? err : &ignored);
 	}
 	map_text_free(&whole);
-	return good;
+	return good && parse;
 }
 
 /* After every piece of new text: looks at the first bytes as soon as there are enough. */
