@@ -6,6 +6,7 @@
 #include <bmap/create.h>
 #include <bmap/device.h>
 #include <bmap/error.h>
+#include <bmap/file.h>
 #include <bmap/flash.h>
 #include <bmap/log.h>
 #include <bmap/map.h>

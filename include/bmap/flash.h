@@ -42,6 +42,7 @@ struct bmap_target_report {
 	uint64_t retries; /* requests that had to be submitted again */
 	bool read_back; /* every mapped byte was read back and found good */
 	const struct bmap_error *error; /* of one that failed or was interrupted, else NULL */
+	bool whole_job; /* error is what ended the whole job; false: it is this target's own */
 };
 
 /* What is written. Digests are SHA-256 in lower-case hex, NULL where not known (yet). */
@@ -52,8 +53,14 @@ struct bmap_image_report {
 	uint64_t mapped_bytes; /* to be written to each target; 0: not known (yet) */
 	const char *bmap_digest; /* of the bmap file as it is stored */
 	/* Of the image file as it is stored, if options.digest_image asked for it and the whole
-	 * file was read; known at the end. */
+	 * file was read in order (not so: a raw image of which only the mapped extents are read);
+	 * known at the end. */
 	const char *file_digest;
+	/* Of the mapped bytes as the bmap describes them, however they are compressed:
+	 * bmap_map_content_digest() says how it is made. NULL: a range has no checksum, or no bmap.
+	 */
+	const char *content_digest;
+	bool verified; /* what is read is compared with the checksums of the bmap */
 };
 
 /* The first report comes before anything is written to any target, the last one after all targets

@@ -68,6 +68,16 @@ BMAP_API const char *bmap_digest_name(enum bmap_digest digest); /* "sha256"; "no
 /* False if no digest has that name. Letters' case does not matter. */
 BMAP_API bool bmap_digest_from_name(const char *name, enum bmap_digest *out);
 
+/* Identifies what a map says the mapped bytes of its image are, however the image is compressed:
+ * the SHA-256, in lower-case hex, of this text, each line with its newline: IMAGE_SIZE
+ * CHECKSUM_TYPE                  one line: "4194304 sha256" OFFSET LENGTH CHECKSUM one for each
+ * range, in order: "0 12288 9f86d0..." Numbers are decimal and bytes, checksums lower-case hex.
+ * Maps that cut the same bytes into other ranges, or use another checksum, have other digests.
+ * False with code NOT_FOUND if a range has no checksum. */
+#define BMAP_CONTENT_DIGEST_ROOM 65
+BMAP_API bool bmap_map_content_digest(const struct bmap_map *map,
+				      char text[BMAP_CONTENT_DIGEST_ROOM], struct bmap_error *err);
+
 /* Reads the XML of a bmap from memory. name is only for messages. On failure *out is NULL.
  * Checked: everything the promises above say, and the file's own checksum. Hostile input is
  * expected: no external entities, no network, bounded depth and size.

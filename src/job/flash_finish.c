@@ -55,6 +55,7 @@ void flash_judge(struct flash *flash)
 	struct flash_pass *pass = &flash->pass;
 
 	log_counters(flash);
+	flash_keep_file_digest(flash);
 	flash_read_lanes(flash);
 	for (size_t i = 0; i < pass->lane_count; i++) {
 		struct flash_target *target = pass->members[i];
@@ -92,11 +93,23 @@ static void end_target(struct flash *flash, struct flash_target *target)
 	}
 }
 
+static bool is_final(const struct flash_target *target)
+{
+	enum bmap_target_state state = target->report->state;
+
+	return state == BMAP_TARGET_DONE || state == BMAP_TARGET_FAILED ||
+	       state == BMAP_TARGET_INTERRUPTED;
+}
+
 /* Whoever has no verdict of his own shares the job's. */
 static void judge_rest(struct flash *flash, const struct bmap_error *why)
 {
-	for (size_t i = 0; i < flash->options->target_count; i++)
+	for (size_t i = 0; i < flash->options->target_count; i++) {
+		if (is_final(&flash->targets[i]))
+			continue;
+		flash->ending = *why;
 		flash_target_failed(flash, &flash->targets[i], why);
+	}
 }
 
 static bool first_failure(const struct flash *flash, struct bmap_error *err)
@@ -123,6 +136,7 @@ bool flash_finish(struct flash *flash, bool failed, struct bmap_error *err)
 		flash_end_stream(flash);
 		for (size_t i = 0; i < result->target_count; i++)
 			end_target(flash, &flash->targets[i]);
+		flash_mark_errors(flash);
 		if (flash->pass.stream.decode)
 			flash_show_progress(flash);
 		/* What stopped all is the better answer than what that did to the first of them;

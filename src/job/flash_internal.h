@@ -44,6 +44,7 @@ struct flash {
 	struct flash_target *targets; /* options->target_count of them */
 	uint64_t image_bytes; /* valid once the source was read to its end */
 	bool read_back, detaches;
+	struct bmap_error ending; /* why the whole job ends early; code NONE: it does not */
 };
 
 /* --- flash_targets.c --- */
@@ -75,6 +76,10 @@ void flash_close_pass(struct flash *flash);
 bool flash_prepare_result(struct flash *flash, struct bmap_error *err);
 /* What is known of the image: after the stream was opened, and again when it ended. */
 bool flash_describe_image(struct flash *flash, struct bmap_error *err);
+/* The digest of the image file, where it is known: after the stream of a pass was stopped. */
+void flash_keep_file_digest(struct flash *flash);
+/* Which errors of targets are the whole job's. */
+void flash_mark_errors(struct flash *flash);
 /* Fills the reports from the lanes; says once for each target when its final flush begins. */
 void flash_read_lanes(struct flash *flash);
 /* The same, and calls the progress callback. */

@@ -37,6 +37,7 @@ bool flash_open_stream(struct flash *flash, struct bmap_error *err)
 		.member = options->member,
 		.no_bmap = options->no_bmap,
 		.no_verify = options->no_verify,
+		.digest_image = options->digest_image,
 		.memory_bytes = options->memory_bytes,
 		.queue_depth = options->queue_depth,
 		.workers = options->workers,
@@ -164,6 +165,7 @@ static void run_loop(struct flash *flash, struct bmap_error *why)
 			stopped = !committed;
 		}
 		if (stopped) {
+			flash->ending = *why;
 			write_stage_stop(pass->writing, why);
 			image_stream_stop(stream);
 			/* Nothing of the stream rings any more; the stop object stays readable. */

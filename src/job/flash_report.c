@@ -13,6 +13,8 @@ struct owned {
 	char **names; /* target_count */
 	struct bmap_error *errors; /* target_count */
 	size_t target_count;
+	char bmap_digest[FILE_DIGEST_ROOM], file_digest[FILE_DIGEST_ROOM];
+	char content_digest[BMAP_CONTENT_DIGEST_ROOM];
 };
 
 bool flash_prepare_result(struct flash *flash, struct bmap_error *err)
@@ -53,6 +55,22 @@ static bool set_text(char **place, const char *text, struct bmap_error *err)
 	return !text || *place || bmap_error_memory(err, "the report");
 }
 
+/* That not every range has a checksum is no failure. */
+static bool describe_content(const struct bmap_map *map, char *text, struct bmap_error *err)
+{
+	struct bmap_error why;
+
+	if (!map || bmap_map_content_digest(map, text, &why) || why.code == BMAP_ERR_NOT_FOUND)
+		return true;
+	*err = why;
+	return false;
+}
+
+static const char *known(const char *digest)
+{
+	return *digest ? digest : NULL;
+}
+
 bool flash_describe_image(struct flash *flash, struct bmap_error *err)
 {
 	const struct image_stream *stream = &flash->pass.stream;
@@ -67,14 +85,46 @@ bool flash_describe_image(struct flash *flash, struct bmap_error *err)
 	    !set_text(&owned->bmap, stream->bmap_path, err) ||
 	    !set_text(&owned->format, format, err))
 		return false;
+	strcpy(owned->bmap_digest, stream->bmap_digest);
+	if (!describe_content(stream->map, owned->content_digest, err))
+		return false;
 	*report = (struct bmap_image_report){
 		.name = owned->image,
 		.bmap = owned->bmap,
 		.format = owned->format,
 		.image_bytes = image_bytes == SIZE_UNKNOWN ? 0 : image_bytes,
 		.mapped_bytes = stream->mapped_bytes == SIZE_UNKNOWN ? 0 : stream->mapped_bytes,
+		.bmap_digest = known(owned->bmap_digest),
+		.content_digest = known(owned->content_digest),
+		.verified = stream->verifies,
 	};
 	return true;
+}
+
+void flash_keep_file_digest(struct flash *flash)
+{
+	struct owned *owned = flash->result->owned;
+	const char *text = file_digest_text(flash->pass.stream.file_digest);
+
+	if (!text)
+		return;
+	strcpy(owned->file_digest, text);
+	flash->result->image.file_digest = owned->file_digest;
+}
+
+void flash_mark_errors(struct flash *flash)
+{
+	const struct bmap_error *ending = &flash->ending;
+
+	for (size_t i = 0; i < flash->result->target_count; i++) {
+		struct bmap_target_report *report = &flash->result->targets[i];
+
+		/* One that was interrupted says what it left behind. */
+		report->whole_job = report->error && ending->code != BMAP_ERR_NONE &&
+				    report->error->code == ending->code &&
+				    (ending->code == BMAP_ERR_INTERRUPTED ||
+				     !strcmp(report->error->text, ending->text));
+	}
 }
 
 void bmap_flash_result_free(struct bmap_flash_result *result)
@@ -149,6 +199,7 @@ void flash_show_progress(struct flash *flash)
 	};
 
 	flash_read_lanes(flash);
+	flash_mark_errors(flash);
 	if (flash->options->progress)
 		flash->options->progress(flash->options->progress_user, &progress);
 }

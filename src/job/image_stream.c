@@ -45,7 +45,7 @@ static bool is_stdin(const char *image)
 	return !strcmp(image, "-");
 }
 
-static struct map_request map_request(const struct image_stream *stream)
+static struct map_request map_request(struct image_stream *stream)
 {
 	const struct image_stream_options *options = &stream->options;
 
@@ -58,6 +58,7 @@ static struct map_request map_request(const struct image_stream *stream)
 		.fingerprint = options->fingerprint,
 		.stop = options->stop,
 		.log = options->log,
+		.digest = stream->bmap_digest,
 	};
 }
 
@@ -298,6 +299,7 @@ bool image_stream_open_again(struct image_stream *stream, struct image_stream *b
 	*stream = (struct image_stream){ .options = before->options,
 					 .map = before->map,
 					 .bmap_path = before->bmap_path };
+	memcpy(stream->bmap_digest, before->bmap_digest, sizeof(stream->bmap_digest));
 	before->map = NULL;
 	before->bmap_path = NULL;
 	if (set_image(stream, err) && open_source(stream, err) && plan_stream(stream, err))
@@ -390,6 +392,11 @@ bool image_stream_start(struct image_stream *stream, size_t consumers,
 	if (!stream->stop)
 		return false;
 	stream->source->stop = stream->stop;
+	if (stream->options.digest_image) {
+		stream->file_digest = file_digest_new(stream->source, err);
+		if (!stream->file_digest)
+			return false;
+	}
 	stream->segments = segments_new(err);
 	if (!stream->segments)
 		return false;
@@ -443,6 +450,7 @@ void image_stream_close(struct image_stream *stream, bool keep_ring)
 		ring_free(stream->ring);
 	segments_free(stream->segments);
 	job_state_free(stream->job);
+	file_digest_free(stream->file_digest);
 	source_close(stream->source);
 	bmap_stop_free(stream->stop);
 	bmap_map_free(stream->map);

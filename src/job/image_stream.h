@@ -7,6 +7,7 @@
 #ifndef JOB_IMAGE_STREAM_H
 #define JOB_IMAGE_STREAM_H
 
+#include "job/file_digest.h"
 #include "pipeline/decode_stage.h"
 #include "pipeline/hash_stage.h"
 
@@ -17,6 +18,7 @@ struct image_stream_options {
 	const char *keyring, *fingerprint;
 	const char *member; /* of an archive, NULL: its first regular file */
 	bool no_bmap, no_verify;
+	bool digest_image; /* compute the SHA-256 of the image file, if it is read whole */
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers;
 	const struct bmap_log *log;
@@ -29,6 +31,7 @@ struct image_stream {
 	char *image; /* what to open: options' own, or the path of a file: URL */
 	char *image_name; /* for messages: of a URL without user and password */
 	char *bmap_path; /* the one in use, as image_name; NULL with no_bmap */
+	char bmap_digest[FILE_DIGEST_ROOM]; /* of the bmap file; "": no_bmap */
 	struct source *source;
 	const struct decoder_ops *format; /* NULL: raw */
 	const struct decoder_ops *archive; /* inside format, NULL: none */
@@ -39,6 +42,7 @@ struct image_stream {
 	unsigned workers;
 	size_t ring_bytes, archive_ring_bytes;
 	/* Once started: */
+	struct file_digest *file_digest; /* NULL: not asked for; complete when stopped */
 	struct job_state *job;
 	struct bmap_stop *stop; /* the job's own: ends waiting reads on failure, too */
 	struct ring *ring;

@@ -33,6 +33,7 @@ struct map_request {
 	const struct bmap_stop *stop;
 	const struct bmap_log *log;
 	struct map_report *report; /* to be filled, also where the answer is false; may be NULL */
+	char *digest; /* NULL, or where its file's SHA-256 goes: FILE_DIGEST_ROOM bytes */
 };
 /* *path is malloc'ed: where it was found, a URL without user and password. False with code
  * NOT_FOUND and path NULL if there is none; with a path, what was found cannot be used. */

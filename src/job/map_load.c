@@ -8,6 +8,7 @@
 #include "base/checked.h"
 #include "bmap/signature.h"
 #include "decode/decoder.h"
+#include "job/file_digest.h"
 #include "job/job_internal.h"
 #include "job/map_input.h"
 #include "job/map_signature.h"
@@ -18,6 +19,8 @@
 #define ROOM_STEP_BYTES (8u * MIB)
 #define DECODER_MEMORY_BYTES (128u * MIB) /* xz -9 has a dictionary of 64 MiB */
 
+static bool keep_digest(char *text, const struct file_digest *digest, struct map_input *in,
+			struct bmap_error *err);
 static bool load(struct bmap_map **out, struct map_input *in, const char *path,
 		 const struct map_request *request, struct bmap_error *err);
 static bool load_signed(struct bmap_map **out, struct map_input *in,
@@ -45,6 +48,7 @@ bool bmap_map_load(struct bmap_map **out, const char *path, struct bmap_error *e
 bool map_read(struct bmap_map **out, struct source *source, const char *path,
 	      const struct map_request *request, struct bmap_error *err)
 {
+	struct file_digest *digest = NULL;
 	struct map_input in;
 	struct bmap_error dummy;
 	bool good;
@@ -52,9 +56,34 @@ bool map_read(struct bmap_map **out, struct source *source, const char *path,
 	if (!err)
 		err = &dummy;
 	*out = NULL;
+	if (request->digest) {
+		digest = file_digest_new(source, err);
+		if (!digest)
+			return false;
+	}
 	good = map_input_of_source(&in, source, err) && load(out, &in, path, request, err);
+	if (good && digest)
+		good = keep_digest(request->digest, digest, &in, err);
+	if (!good) {
+		bmap_map_free(*out);
+		*out = NULL;
+	}
 	map_input_close(&in);
+	file_digest_free(digest);
 	return good;
+}
+
+/* A decoder may have known the end without reading up to it. */
+static bool keep_digest(char *text, const struct file_digest *digest, struct map_input *in,
+			struct bmap_error *err)
+{
+	while (!in->ended) {
+		in->at = in->len;
+		if (!map_input_fill(in, err))
+			return false;
+	}
+	strcpy(text, file_digest_text(digest));
+	return true;
 }
 
 static bool load(struct bmap_map **out, struct map_input *in, const char *path,

@@ -143,7 +143,17 @@ static void drop_grown_head(struct source *source)
 	source->head_len = source->head_used = 0;
 }
 
-ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_error *err)
+static void tell_tap(const struct source *source, const void *data, ssize_t n)
+{
+	const struct source_tap *tap = source->tap;
+
+	if (tap && n > 0)
+		tap->bytes(tap->arg, data, (size_t)n);
+	else if (tap && !n)
+		tap->end(tap->arg, !source->skipped);
+}
+
+static ssize_t read_next(struct source *source, void *data, size_t len, struct bmap_error *err)
 {
 	size_t left = source->head_len - source->head_used;
 
@@ -158,10 +168,19 @@ ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_e
 	return (ssize_t)len;
 }
 
+ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_error *err)
+{
+	ssize_t n = read_next(source, data, len, err);
+
+	tell_tap(source, data, n);
+	return n;
+}
+
 bool source_skip(struct source *source, uint64_t len, struct bmap_error *err)
 {
 	size_t left = source->head_len - source->head_used;
 
+	source->skipped |= len > 0;
 	if (len <= left) {
 		source->head_used += (size_t)len;
 		return true;

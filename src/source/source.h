@@ -34,6 +34,15 @@ struct source_ops {
 	void (*close)(struct source *source);
 };
 
+/* Sees what source_read() gives, on the thread that calls it. Bytes that are read by the descriptor
+ * or with source_skip() behind them are not seen: then the end is not said to be whole. */
+struct source_tap {
+	void (*bytes)(void *arg, const void *data, size_t len);
+	/* The source ended. whole: from its first byte on, all of them were seen. */
+	void (*end)(void *arg, bool whole);
+	void *arg;
+};
+
 struct source {
 	const struct source_ops *ops;
 	char *name; /* as the user wrote it (a URL without user and password), "standard input"
@@ -50,6 +59,8 @@ struct source {
 		*stop; /* borrowed, may be NULL; a job puts its own here before it hands
 			  the source to another thread, to end reads when it fails */
 	const struct bmap_log *log; /* borrowed, may be NULL; constant */
+	const struct source_tap *tap; /* borrowed, may be NULL; set before the first read */
+	bool skipped; /* not every byte so far was given by source_read() */
 	/* First bytes, read when it was opened and given again by source_read(); one that has grown
 	 * is freed then. */
 	uint8_t *head;

@@ -2,6 +2,7 @@
 #include "unit_test.h"
 
 #include "base/checked.h"
+#include "digest/digest.h"
 
 #include <bmap/map.h>
 #include <stdlib.h>
@@ -74,6 +75,37 @@ static void free_takes_null_and_whole_maps(void **state)
 	bmap_map_free(NULL);
 }
 
+static void the_content_digest_is_that_of_its_text(void **state)
+{
+	static const char text[] = "4000 md5\n0 1024 000102030405060708090a0b0c0d0e0f\n"
+				   "3072 928 101112131415161718191a1b1c1d1e1f\n";
+	struct bmap_range ranges[] = { { 0, 1 }, { 6, 7 } };
+	uint8_t digests[32], sum[32], has[] = { 0x01 };
+	struct bmap_map map = { .image_size_bytes = 4000,
+				.block_size_bytes = 512,
+				.digest = BMAP_DIGEST_MD5,
+				.digest_bytes = 16,
+				.range_count = 2,
+				.ranges = ranges,
+				.digests = digests };
+	char want[65], got[BMAP_CONTENT_DIGEST_ROOM];
+	struct bmap_error err;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(digests); i++)
+		digests[i] = (uint8_t)i;
+	assert_true(digest_of(BMAP_DIGEST_SHA256, text, strlen(text), sum, &err));
+	digest_to_hex(sum, sizeof(sum), want);
+	assert_true(bmap_map_content_digest(&map, got, &err));
+	assert_string_equal(got, want);
+	map.has_digest = has; /* the second has none */
+	assert_false(bmap_map_content_digest(&map, got, &err));
+	assert_int_equal(err.code, BMAP_ERR_NOT_FOUND);
+	map.digests = NULL;
+	assert_false(bmap_map_content_digest(&map, got, &err));
+	assert_int_equal(err.code, BMAP_ERR_NOT_FOUND);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -81,6 +113,7 @@ int main(void)
 		cmocka_unit_test(a_map_without_ranges_maps_nothing),
 		cmocka_unit_test(digests_are_found_by_range),
 		cmocka_unit_test(free_takes_null_and_whole_maps),
+		cmocka_unit_test(the_content_digest_is_that_of_its_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
