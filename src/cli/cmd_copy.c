@@ -2,6 +2,8 @@
 /* bmaptool copy: an image to a block device or file. */
 #include "cli/copy.h"
 
+#include <string.h>
+
 #define PLACE(member) .place = offsetof(struct copy_args, member)
 
 static const struct option_def option_rows[] = {
@@ -19,6 +21,9 @@ static const struct option_def option_rows[] = {
 	MEMBER_OPTION(struct copy_args),
 
 	{ OPTION_GROUP, .help = "the destination" },
+	{ OPTION_TEXT, "targets-from", .added = true, .value_name = "FILE", PLACE(targets_from),
+	  .help = "also write to the targets named in FILE (- for standard input): one a line, "
+		  "empty lines and those that begin with # do not count" },
 	{ OPTION_FLAG, "removable-device", PLACE(removable_only),
 	  .help = "refuse DEST unless it is a removable block device" },
 	{ OPTION_FLAG, "allow-dev-files", .added = true, PLACE(allow_dev_files),
@@ -42,6 +47,11 @@ static const struct option_def option_rows[] = {
 	COMMON_OPTIONS(struct copy_args),
 };
 
+static bool targets_named_elsewhere(const void *args)
+{
+	return ((const struct copy_args *)args)->targets_from;
+}
+
 static const struct argument_def argument_rows[] = {
 	{ "IMAGE",
 	  "the image: a file, plain or compressed, a block device, a URL (http, https, ftp, ssh, "
@@ -51,7 +61,8 @@ static const struct argument_def argument_rows[] = {
 	{ "DEST",
 	  "where to: a block device, a file, or /dev/null; several are written at once, each ends "
 	  "for itself",
-	  offsetof(struct copy_args, dests), .many = true },
+	  offsetof(struct copy_args, dests), .many = true,
+	  .given_otherwise = targets_named_elsewhere },
 };
 
 static bool check(const void *args, char *error);
@@ -73,23 +84,30 @@ const struct command command_copy = {
 	.run = run_copy,
 };
 
+static bool is_standard_input(const char *name)
+{
+	return name && !strcmp(name, "-");
+}
+
 static bool check(const void *opaque, char *error)
 {
 	const struct copy_args *a = opaque;
+	bool list = is_standard_input(a->targets_from);
 	const struct conflict pairs[] = {
 		{ a->no_bmap, a->bmap != NULL, "--nobmap and --bmap" },
 		{ a->no_bmap, a->signature.bmap_sig != NULL, "--nobmap and --bmap-sig" },
 		{ a->no_bmap, a->signature.keyring != NULL, "--nobmap and --keyring" },
 		{ a->no_bmap, a->signature.fingerprint != NULL, "--nobmap and --fingerprint" },
+		{ list, is_standard_input(a->image), "--targets-from - and the image -" },
+		{ list, is_standard_input(a->bmap), "--targets-from - and --bmap -" },
 	};
 
 	return conflicts_check(pairs, COUNT_OF(pairs), error) &&
 	       signature_args_check(&a->signature, error);
 }
 
-static int run_copy(struct run *run, const void *opaque)
+static int flash(struct run *run, const struct copy_args *a, const struct copy_targets *targets)
 {
-	const struct copy_args *a = opaque;
 	struct bmap_flash_options options = BMAP_FLASH_OPTIONS_INIT;
 	struct bmap_flash_result result = { 0 };
 	struct bmap_error err = { 0 };
@@ -104,8 +122,8 @@ static int run_copy(struct run *run, const void *opaque)
 	options.keyring = a->signature.keyring;
 	options.fingerprint = a->signature.fingerprint;
 	options.member = a->member;
-	options.targets = a->dests.texts;
-	options.target_count = a->dests.count;
+	options.targets = targets->names;
+	options.target_count = targets->count;
 	options.no_bmap = a->no_bmap;
 	options.no_verify = a->no_verify;
 	options.removable_only = a->removable_only;
@@ -123,5 +141,20 @@ static int run_copy(struct run *run, const void *opaque)
 	copy_watch_end(&watch, ok);
 	code = copy_say_result(run, &result, ok ? NULL : &err);
 	bmap_flash_result_free(&result);
+	return code;
+}
+
+static int run_copy(struct run *run, const void *opaque)
+{
+	const struct copy_args *a = opaque;
+	struct copy_targets targets;
+	struct bmap_error err;
+	int code;
+
+	if (copy_targets_collect(&targets, a, run->stop, &err))
+		code = flash(run, a, &targets);
+	else
+		code = report_failure(run, &err);
+	copy_targets_free(&targets);
 	return code;
 }

@@ -2,8 +2,10 @@
 /* cli/copy.h - what the files of the copy command share.
  *
  * cmd_copy.c     its options, and the job
+ * copy_targets.c which targets are meant
  * copy_watch.c   how far it is: terminal, psplash, and what a second signal prints
  * copy_result.c  what is said at its end
+ * target_table.c of that, the table of several targets
  * Threads: the main one. */
 #ifndef CLI_COPY_H
 #define CLI_COPY_H
@@ -16,6 +18,7 @@ struct copy_args {
 	struct common_args common;
 	const char *image;
 	struct text_list dests;
+	const char *targets_from;
 	const char *bmap;
 	const char *member;
 	bool no_bmap, no_verify, removable_only, allow_dev_files;
@@ -24,6 +27,19 @@ struct copy_args {
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers, stall_seconds;
 };
+
+#define COPY_MAX_TARGETS 1024u
+
+struct copy_targets {
+	const char **names; /* point into the arguments, and into what follows */
+	size_t count;
+	char *text; /* of --targets-from */
+};
+
+/* Those of the arguments and of --targets-from, in this order. free them also after a failure. */
+bool copy_targets_collect(struct copy_targets *targets, const struct copy_args *args,
+			  const struct bmap_stop *stop, struct bmap_error *err);
+void copy_targets_free(struct copy_targets *targets);
 
 struct copy_watch {
 	struct progress progress;
@@ -40,5 +56,11 @@ void copy_watch_end(struct copy_watch *watch, bool success);
 /* err: the job's, NULL: none, it was a success. Returns the exit code. */
 int copy_say_result(struct run *run, const struct bmap_flash_result *result,
 		    const struct bmap_error *err);
+
+/* A line for each target: verdict, where it failed, time, speed, pass, and why. Those that failed
+ * are ERROR lines. One with the text of job_error (may be NULL) leaves its reason to the line
+ * after. */
+void target_table_print(struct output *out, const struct bmap_flash_result *result,
+			const struct bmap_error *job_error);
 
 #endif

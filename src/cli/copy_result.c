@@ -4,19 +4,6 @@
 
 #include <string.h>
 
-/* err is the first error; the targets that failed beside it have their own. */
-static int report_copy_failure(struct run *run, const struct bmap_flash_result *result,
-			       const struct bmap_error *err)
-{
-	for (size_t i = 0; i < result->target_count; i++) {
-		const struct bmap_error *other = result->targets[i].error;
-
-		if (other && strcmp(other->text, err->text) != 0)
-			output_error(&run->out, "%s", other->text);
-	}
-	return report_failure(run, err);
-}
-
 static void report_success(struct run *run, const struct bmap_flash_result *result)
 {
 	char time[TEXT_ROOM], speed[TEXT_ROOM];
@@ -26,11 +13,58 @@ static void report_success(struct run *run, const struct bmap_flash_result *resu
 		    text_speed(speed, result->mapped_bytes, result->elapsed_ns));
 }
 
+/* One error for all, or for those that nothing of their own had stopped: said once. */
+static bool is_shared(const struct bmap_flash_result *result, const struct bmap_error *err)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < result->target_count; i++)
+		count += result->targets[i].error &&
+			 !strcmp(result->targets[i].error->text, err->text);
+	return count > 1;
+}
+
+static bool any_begun(const struct bmap_flash_result *result)
+{
+	for (size_t i = 0; i < result->target_count; i++)
+		if (result->targets[i].pass)
+			return true;
+	return false;
+}
+
+/* The last line: the error that all share, or whose rows to look at. */
+static int report_failed_targets(struct run *run, const struct bmap_flash_result *result,
+				 const struct bmap_error *err)
+{
+	struct bmap_error last = { .code = err->code };
+	size_t failed = 0, len = 0;
+
+	if (is_shared(result, err))
+		return report_failure(run, err);
+	for (size_t i = 0; i < result->target_count; i++)
+		failed += result->targets[i].error != NULL;
+	len = (size_t)snprintf(last.text, sizeof(last.text), "%zu of %zu targets %s:", failed,
+			       result->target_count,
+			       err->code == BMAP_ERR_INTERRUPTED ? "incomplete" : "failed");
+	for (size_t i = 0; i < result->target_count && len < sizeof(last.text); i++)
+		if (result->targets[i].error)
+			len += (size_t)snprintf(last.text + len, sizeof(last.text) - len, " %s",
+						result->targets[i].name);
+	return report_failure(run, &last);
+}
+
 int copy_say_result(struct run *run, const struct bmap_flash_result *result,
 		    const struct bmap_error *err)
 {
+	bool several = result->target_count > 1;
+	bool all_share = err && is_shared(result, err) && !any_begun(result);
+
+	if (several && !all_share)
+		target_table_print(&run->out, result, err);
+	if (err && several)
+		return report_failed_targets(run, result, err);
 	if (err)
-		return report_copy_failure(run, result, err);
+		return report_failure(run, err);
 	report_success(run, result);
 	return EXIT_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/output.h"
+#include "cli/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,7 +16,6 @@
 #define MESSAGE_ROOM 8192 /* two paths of PATH_MAX do not fit, but what was to be said does */
 
 static void write_whole(int fd, struct iovec *iov, int count);
-static size_t clean_copy(char *to, size_t room, const char *text);
 
 static bool terminal_has_colors(int fd)
 {
@@ -68,7 +68,7 @@ void output_log(void *output, enum bmap_log_level level, const char *text)
 
 	if (level > out->level)
 		return;
-	len = clean_copy(line, sizeof(line) - 1, text);
+	len = text_clean(line, sizeof(line) - 1, text);
 	line[len++] = '\n';
 	pthread_mutex_lock(&out->lock);
 	struct iovec iov[] = {
@@ -156,18 +156,4 @@ static void write_whole(int fd, struct iovec *iov, int count)
 			iov->iov_len -= (size_t)n;
 		}
 	}
-}
-
-static size_t clean_copy(char *to, size_t room, const char *text)
-{
-	size_t len = 0;
-
-	for (; text[len] && len < room; len++) {
-		unsigned char c = (unsigned char)text[len];
-		bool c1 = len && (unsigned char)text[len - 1] == 0xc2 && c >= 0x80 && c < 0xa0;
-
-		/* C0, DEL, and C1 in UTF-8: terminals obey all of them. */
-		to[len] = c < 0x20 || c == 0x7f || c1 ? '?' : (char)c;
-	}
-	return len;
 }

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define NS_PER_TENTH 100000000u
 #define MIB (1024.0 * 1024.0)
@@ -52,4 +53,34 @@ unsigned percent_of(uint64_t done, uint64_t total)
 		return 100;
 	/* done * 100 may not fit. */
 	return (unsigned)(total > UINT64_MAX / 100 ? done / (total / 100 + 1) : done * 100 / total);
+}
+
+size_t text_clean(char *out, size_t room, const char *text)
+{
+	size_t len = 0;
+
+	for (; text[len] && len < room; len++) {
+		unsigned char c = (unsigned char)text[len];
+		bool c1 = len && (unsigned char)text[len - 1] == 0xc2 && c >= 0x80 && c < 0xa0;
+
+		/* C0, DEL, and C1 in UTF-8: terminals obey all of them. */
+		out[len] = c < 0x20 || c == 0x7f || c1 ? '?' : (char)c;
+	}
+	return len;
+}
+
+char *text_tail(char *out, size_t columns, const char *text)
+{
+	size_t len = strlen(text), dots = 0;
+
+	if (len > columns) {
+		dots = columns < 3 ? columns : 3;
+		text += len - (columns - dots);
+		/* No half letter of UTF-8 at the front. */
+		while (((unsigned char)*text & 0xc0) == 0x80)
+			text++;
+	}
+	memset(out, '.', dots);
+	out[dots + text_clean(out + dots, columns - dots, text)] = '\0';
+	return out;
 }

@@ -4,6 +4,8 @@
 #ifndef CLI_TEXT_H
 #define CLI_TEXT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define TEXT_ROOM 48
@@ -16,5 +18,12 @@ char *text_time(char out[TEXT_ROOM], uint64_t ns);
 char *text_speed(char out[TEXT_ROOM], uint64_t bytes, uint64_t ns);
 /* Whole percent, rounded down: 100 only if done is all of total (> 0). */
 unsigned percent_of(uint64_t done, uint64_t total);
+
+/* Copies at most room bytes of text, control characters as '?' (file names may hold any). Returns
+ * how many; no 0 is put behind them. */
+size_t text_clean(char *out, size_t room, const char *text);
+/* The same of what fits columns: of a longer text its end, which is what tells names apart, behind
+ * "...". A byte is taken for a column, which UTF-8 never exceeds. out: columns + 1 bytes. */
+char *text_tail(char *out, size_t columns, const char *text);
 
 #endif

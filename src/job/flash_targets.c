@@ -51,7 +51,7 @@ static bool refuse_named_twice(const struct flash *flash, struct bmap_error *err
 	if (!prints)
 		return bmap_error_memory(err, "targets");
 	for (size_t i = 0; good && i < count; i++) {
-		struct stat st;
+		struct stat st = { 0 };
 
 		/* "-" is standard input to footprint_add_path(), and a file's name here. */
 		if (strcmp(paths[i], "-") && !stat(paths[i], &st) && !S_ISCHR(st.st_mode))
@@ -59,8 +59,9 @@ static bool refuse_named_twice(const struct flash *flash, struct bmap_error *err
 		for (size_t j = 0; good && j < i; j++)
 			if (footprints_share(&prints[i], &prints[j]))
 				good = bmap_error_set(err, BMAP_ERR_REFUSED,
-						      "%s and %s are the same disk: name each once",
-						      paths[j], paths[i]);
+						      "%s and %s are the same %s: name each once",
+						      paths[j], paths[i],
+						      S_ISREG(st.st_mode) ? "file" : "disk");
 	}
 	free(prints);
 	return good;

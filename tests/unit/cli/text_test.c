@@ -121,6 +121,33 @@ static void only_all_is_a_hundred_percent(void **state)
 	assert_int_equal(percent_of(UINT64_MAX / 2, UINT64_MAX), 49);
 }
 
+static void names_are_cut_at_their_front_and_cannot_command_the_terminal(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t columns;
+		const char *shown;
+	} cases[] = {
+		{ "/dev/sdb", 8, "/dev/sdb" },
+		{ "/dev/sdb", 40, "/dev/sdb" },
+		{ "/dev/sdb", 7, ".../sdb" },
+		{ "/dev/sdb", 3, "..." },
+		{ "/dev/sdb", 2, ".." },
+		{ "/dev/sdb", 0, "" },
+		{ "", 5, "" },
+		{ "a\x1b[2J\n\x7f\xc2\x9b", 20, "a?[2J??\xc2?" },
+		{ "abcd\xc3\xa9z", 5, "...z" }, /* not half of the letter */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char out[64];
+
+		assert_string_equal(text_tail(out, cases[i].columns, cases[i].text),
+				    cases[i].shown);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -129,6 +156,7 @@ int main(void)
 		cmocka_unit_test(speeds_are_always_in_mib),
 		cmocka_unit_test(the_closing_line_matches_what_lava_waits_for),
 		cmocka_unit_test(only_all_is_a_hundred_percent),
+		cmocka_unit_test(names_are_cut_at_their_front_and_cannot_command_the_terminal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
