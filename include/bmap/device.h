@@ -2,10 +2,13 @@
 /* device.h - block devices that could be targets: what they are, what is on them, and whether they
  * may be written.
  *
- * Facts come from sysfs and, where
- * udev runs, its database; a fact that the system does not tell is NULL or 0, never a guess.
- * Threads:   an object belongs to one at a time.
- * Ownership: strings belong to the object they are in. */
+ * Nothing here writes to a device. A fact that the system does not tell is NULL or 0, never a
+ * guess. What devices say of themselves is any bytes: strings here are UTF-8 without control
+ * characters,
+ * '?' stands for what was none.
+ * Threads:   all functions from any; an object belongs to one thread at a time.
+ * Ownership: strings belong to the object they are in, which its _free() empties. Without memory a
+ *            function fails (MEMORY) and leaves its object empty, as it does after each failure. */
 #ifndef BMAP_DEVICE_H
 #define BMAP_DEVICE_H
 
@@ -26,18 +29,49 @@ struct bmap_device_part {
 
 struct bmap_device {
 	char *path; /* the kernel's name for it: "/dev/sdb" */
-	char *vendor, *model, *serial;
-	char *transport; /* "usb", "nvme", "mmc", "ata", "scsi", "virtio", "loop" */
+	char *vendor, *model, *serial; /* of a loop device: its file is the model */
+	/* "usb", "nvme", "mmc", "ata", "scsi", "virtio", "loop", "ram" (also zram) */
+	char *transport;
 	char *by_id, *by_path; /* names in /dev/disk/by-id and by-path, without the folder */
 	char *usb_path; /* the port it is plugged into, as the kernel counts: "1-1.4.2" */
-	uint64_t size_bytes;
+	uint64_t size_bytes; /* 0: no medium is in it */
 	unsigned logical_block_bytes, physical_block_bytes;
 	bool removable, read_only, rotational;
 	char *content; /* "gpt", "dos", or the file system's type; NULL: nothing that is known */
-	struct bmap_device_part *parts;
+	char *label, *mounted_at; /* of a file system that fills the device */
+	struct bmap_device_part *parts; /* of a whole disk; by path */
 	size_t part_count;
-	char *refusal; /* why it would not be written to; NULL: it could be */
+	/* Why it would not be written to now, as bmap_flash() would say; NULL: it could be, as far
+	 * as can be told without an image: that may be too large for it, or lie on it. */
+	char *refusal;
 };
+
+struct bmap_device_list {
+	struct bmap_device *devices; /* by path, numbers in names counted as numbers */
+	size_t count;
+};
+
+/* All that is known of one device, a whole disk or a partition, by any name. False (NOT_FOUND, IO)
+ * if path is no block device. */
+BMAP_API bool bmap_device_read(const char *path, struct bmap_device *device,
+			       struct bmap_error *err);
+BMAP_API void bmap_device_free(struct bmap_device *device);
+
+/* Every whole disk, also drives without a medium and disks of memory, with all that is known of it.
+ */
+BMAP_API bool bmap_device_list_read(struct bmap_device_list *list, struct bmap_error *err);
+BMAP_API void bmap_device_list_free(struct bmap_device_list *list);
+
+enum bmap_device_name {
+	BMAP_DEVICE_BY_ID,
+	BMAP_DEVICE_BY_PATH,
+	BMAP_DEVICE_USB_PATH,
+};
+/* The whole disks of which a name of that kind matches pattern (fnmatch(3)); none is no error. A
+ * card reader has several disks with one USB path. Without udev there are no names by id or path.
+ */
+BMAP_API bool bmap_device_list_match(enum bmap_device_name kind, const char *pattern,
+				     struct bmap_device_list *list, struct bmap_error *err);
 
 #ifdef __cplusplus
 }

@@ -16,11 +16,12 @@
 
 #define LOCK_WAIT_NS (3 * NS_PER_S) /* udev holds the lock, shared, while it probes a device */
 #define LOCK_STEP_US 50000u
+#define CLAIM_TRIES 10
+#define CLAIM_STEP_US 20000u
 
 static bool open_exclusively(struct target *target, const struct bmap_log *log,
 			     struct bmap_error *err);
-static bool explain_open_failure(const struct target *target, int errnum, struct bmap_error *err);
-static bool refuse_read_only(const struct target *target, struct bmap_error *err);
+static bool refuse_if_read_only(const struct target *target, struct bmap_error *err);
 static bool measure(struct target *target, const struct bmap_log *log, struct bmap_error *err);
 static void read_queue_limits(struct target *target);
 
@@ -38,7 +39,7 @@ bool block_device_open(struct target *target, const struct target_rules *rules,
 	/* A whole disk can be opened with O_EXCL on some kernels while a partition is mounted.
 	 * Looked at now that nothing new can be mounted. */
 	if (!refuse_if_in_use(target->device, target->name, err) ||
-	    !refuse_read_only(target, err) || !measure(target, log, err))
+	    !refuse_if_read_only(target, err) || !measure(target, log, err))
 		return false;
 	if (rules->image_size_bytes != UINT64_MAX && rules->image_size_bytes > target->size_bytes)
 		return refuse_too_small(target->name, rules->image_size_bytes, target->size_bytes,
@@ -86,6 +87,22 @@ void block_device_end(struct target *target, bool good, const struct bmap_log *l
 		partitions_reread(target->fd, target->device, target->name, log);
 }
 
+/* Who only looks whether a device is free (device_refusal.c) holds it for microseconds. */
+static int open_claim(const struct target *target, int flags)
+{
+	int fd = open(target->name, flags);
+
+	for (int tries = 0; fd < 0 && errno == EBUSY && tries < CLAIM_TRIES; tries++) {
+		if (!refuse_if_in_use(target->device, target->name, NULL)) {
+			errno = EBUSY;
+			break;
+		}
+		usleep(CLAIM_STEP_US);
+		fd = open(target->name, flags);
+	}
+	return fd;
+}
+
 static bool open_exclusively(struct target *target, const struct bmap_log *log,
 			     struct bmap_error *err)
 {
@@ -94,10 +111,10 @@ static bool open_exclusively(struct target *target, const struct bmap_log *log,
 	struct stat st;
 
 	target->direct = true;
-	target->fd = open(target->name, flags | O_DIRECT);
+	target->fd = open_claim(target, flags | O_DIRECT);
 	if (target->fd < 0 && errno == EINVAL) {
 		target->direct = false;
-		target->fd = open(target->name, flags);
+		target->fd = open_claim(target, flags);
 		if (target->fd >= 0)
 			log_info(log,
 				 "%s: the device does not take O_DIRECT: writing through the page "
@@ -105,7 +122,7 @@ static bool open_exclusively(struct target *target, const struct bmap_log *log,
 				 target->name);
 	}
 	if (target->fd < 0)
-		return explain_open_failure(target, errno, err);
+		return explain_open_failure(target->device, target->name, errno, err);
 	if (fstat(target->fd, &st) || !S_ISBLK(st.st_mode) || st.st_rdev != target->device)
 		return bmap_error_set(err, BMAP_ERR_REFUSED,
 				      "%s: refused: the name means another file than a moment "
@@ -114,50 +131,13 @@ static bool open_exclusively(struct target *target, const struct bmap_log *log,
 	return true;
 }
 
-static bool explain_open_failure(const struct target *target, int errnum, struct bmap_error *err)
-{
-	uint64_t read_only;
-
-	switch (errnum) {
-	case EBUSY:
-		if (!refuse_if_in_use(target->device, target->name, err))
-			return false;
-		return bmap_error_set(err, BMAP_ERR_REFUSED,
-				      "%s: refused: another program holds it: end that first (lsof "
-				      "and fuser show which)",
-				      target->name);
-	case EROFS:
-	case EACCES:
-	case EPERM:
-		if (sysfs_read_number(target->device, "ro", &read_only) && read_only)
-			return refuse_read_only(target, err);
-		bmap_error_errnum(err, errnum,
-				  "%s: cannot open for writing (be root, or get access to the "
-				  "device)",
-				  target->name);
-		return false;
-	case ENOMEDIUM:
-	case ENXIO:
-	case ENODEV:
-		return bmap_error_errnum(err, errnum,
-					 "%s: cannot open for writing (is a medium in it?)",
-					 target->name);
-	default:
-		return bmap_error_errnum(err, errnum, "%s: cannot open for writing", target->name);
-	}
-}
-
 /* Some drivers (loop) open a read-only device for writing and refuse only the writes. */
-static bool refuse_read_only(const struct target *target, struct bmap_error *err)
+static bool refuse_if_read_only(const struct target *target, struct bmap_error *err)
 {
 	int read_only = 0;
 
-	if (target->fd >= 0 && (ioctl(target->fd, BLKROGET, &read_only) || !read_only))
-		return true;
-	return bmap_error_set(err, BMAP_ERR_REFUSED,
-			      "%s: refused: the device is read-only: look for a write-protect "
-			      "switch, or run \"blockdev --setrw\"",
-			      target->name);
+	return ioctl(target->fd, BLKROGET, &read_only) || !read_only ||
+	       refuse_read_only(target->name, err);
 }
 
 static bool measure(struct target *target, const struct bmap_log *log, struct bmap_error *err)
@@ -168,10 +148,7 @@ static bool measure(struct target *target, const struct bmap_log *log, struct bm
 		return bmap_error_errno(err, "%s: cannot find out the size of the device",
 					target->name);
 	if (!target->size_bytes)
-		return bmap_error_set(err, BMAP_ERR_REFUSED,
-				      "%s: refused: the device is empty (0 bytes): is a medium in "
-				      "it?",
-				      target->name);
+		return refuse_empty(target->name, err);
 	target->has_size = true;
 	target->withhold_head = true;
 	target->needs_flush = true;

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/cleanup.h"
+#include "target/mounts.h"
 #include "target/safety.h"
 #include "target/sysfs.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 /* What was found so far: a list for a message, "sdb1 on /boot, sdb2 on /". */
 struct findings {
@@ -19,39 +18,34 @@ struct findings {
 
 static bool related(dev_t target, dev_t other);
 static void findings_add(struct findings *found, const char *what);
-static bool mount_device(char *line, dev_t *device, char **mount_point);
-static void unescape(char *text, bool spaces_only);
 static bool refuse_if_held(dev_t device, const char *name, struct bmap_error *err);
 
 bool refuse_if_in_use(dev_t device, const char *name, struct bmap_error *err)
 {
-	return refuse_if_mounted("/proc/self/mountinfo", device, name, err) &&
+	return refuse_if_mounted(MOUNTINFO, device, name, err) &&
 	       refuse_if_swap("/proc/swaps", device, name, err) &&
 	       refuse_if_held(device, name, err);
+}
+
+static bool add_mount(void *user, dev_t mounted, const char *mount_point)
+{
+	struct findings *found = user;
+	char what[384], kernel_name[SYSFS_NAME_BYTES];
+
+	if (!related(found->device, mounted))
+		return true;
+	sysfs_name_or_number(mounted, kernel_name);
+	snprintf(what, sizeof(what), "%.100s on %.256s", kernel_name, mount_point);
+	findings_add(found, what);
+	return true;
 }
 
 bool refuse_if_mounted(const char *mountinfo, dev_t device, const char *name,
 		       struct bmap_error *err)
 {
 	struct findings found = { .device = device };
-	FILE *file = fopen(mountinfo, "re");
-	CLEANUP_FREE char *line = NULL;
-	size_t size = 0;
 
-	if (!file) /* no /proc: what is left is the kernel's own O_EXCL */
-		return true;
-	while (getline(&line, &size, file) > 0) {
-		char what[384], kernel_name[SYSFS_NAME_BYTES], *mount_point;
-		dev_t mounted;
-
-		if (!mount_device(line, &mounted, &mount_point) || !related(device, mounted))
-			continue;
-		unescape(mount_point, true);
-		sysfs_name_or_number(mounted, kernel_name);
-		snprintf(what, sizeof(what), "%.100s on %.256s", kernel_name, mount_point);
-		findings_add(&found, what);
-	}
-	fclose(file);
+	mounts_each(mountinfo, add_mount, &found);
 	return !found.count || bmap_error_set(err, BMAP_ERR_REFUSED,
 					      "%s: refused: it is mounted (%s): unmount it first",
 					      name, found.text);
@@ -71,7 +65,7 @@ bool refuse_if_swap(const char *swaps, dev_t device, const char *name, struct bm
 		struct stat st;
 
 		line[strcspn(line, " \t\n")] = '\0';
-		unescape(line, false);
+		mounts_unescape(line, false);
 		/* A file used as swap space holds its file system's mount, which is seen above. */
 		if (line[0] != '/' || stat(line, &st) || !S_ISBLK(st.st_mode) ||
 		    !related(device, st.st_rdev))
@@ -143,60 +137,4 @@ static void findings_add(struct findings *found, const char *what)
 	/* Each a part of its own, so that "..." always fits. */
 	snprintf(found->text + len, sizeof(found->text) - len, "%s%.*s", len ? ", " : "",
 		 (int)(sizeof(found->text) / MAX_NAMED) - 6, what);
-}
-
-/* "36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw": proc_pid_mountinfo(5).
- * Changes line; *mount_point is a part of it, still escaped. */
-static bool mount_device(char *line, dev_t *device, char **mount_point)
-{
-	char *save, *field, *source;
-	struct stat st;
-
-	source = strstr(line, " - ");
-	if (!source)
-		return false;
-	*source = '\0';
-	source += 3;
-	source += strcspn(source, " ");
-	source += *source == ' ';
-	source[strcspn(source, " \n")] = '\0';
-	if (!strtok_r(line, " ", &save) || !strtok_r(NULL, " ", &save))
-		return false;
-	field = strtok_r(NULL, " ", &save);
-	if (!field || !sysfs_parse_device(field, device) || !strtok_r(NULL, " ", &save))
-		return false;
-	*mount_point = strtok_r(NULL, " ", &save);
-	if (!*mount_point)
-		return false;
-	if (major(*device))
-		return true;
-	/* btrfs has a number that is no device's: its source says which. Only names below /dev,
-	 * where asking cannot hang (a source can be any text). */
-	unescape(source, false);
-	if (strncmp(source, "/dev/", 5) || stat(source, &st) || !S_ISBLK(st.st_mode))
-		return false;
-	*device = st.st_rdev;
-	return true;
-}
-
-/* "\040" to the character. spaces_only: others stay as they are, so that no newline or escape
- * sequence in a name reaches a terminal. */
-static void unescape(char *text, bool spaces_only)
-{
-	char *out = text;
-
-	while (*text) {
-		int value = 0, digits = 0;
-
-		if (*text == '\\')
-			while (digits < 3 && text[digits + 1] >= '0' && text[digits + 1] <= '7')
-				value = value * 8 + (text[++digits] - '0');
-		if (digits == 3 && value && value < 256 && (!spaces_only || value == ' ')) {
-			*out++ = (char)value;
-			text += 4;
-		} else {
-			*out++ = *text++;
-		}
-	}
-	*out = '\0';
 }

@@ -11,6 +11,10 @@
 /* in_use.c: is the device, one of its partitions or the disk it is part of mounted, used as swap
  * space, or held by the kernel (LVM, RAID, crypt)? */
 bool refuse_if_in_use(dev_t device, const char *name, struct bmap_error *err);
+/* device_refusal.c: what would be found by opening the device for writing, found without: no
+ * medium, read-only, in use, no access, held by another program. */
+bool refuse_unless_writable(dev_t device, const char *node, uint64_t size_bytes, bool read_only,
+			    struct bmap_error *err);
 /* The same with other files than /proc/self/mountinfo and /proc/swaps. */
 bool refuse_if_mounted(const char *mountinfo, dev_t device, const char *name,
 		       struct bmap_error *err);
@@ -47,6 +51,10 @@ bool refuse_if_not_removable(const char *name, const struct target_rules *rules,
 			     struct bmap_error *err);
 bool refuse_if_not_removable_device(dev_t device, const char *name,
 				    const struct target_rules *rules, struct bmap_error *err);
+bool refuse_read_only(const char *name, struct bmap_error *err);
+bool refuse_empty(const char *name, struct bmap_error *err);
+/* A block device could not be opened for writing. Always false. */
+bool explain_open_failure(dev_t device, const char *name, int errnum, struct bmap_error *err);
 /* Code REFUSED, both sizes in bytes and human units. */
 bool refuse_too_small(const char *name, uint64_t image_bytes, uint64_t device_bytes,
 		      struct bmap_error *err);
