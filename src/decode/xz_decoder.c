@@ -197,6 +197,7 @@ static bool xz_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t
 		zero_memo_learn(&x->memo, in, in_len, out, len);
 		return true;
 	}
+	d->image_offset += len - x->lzma.avail_out;
 	decoder_broken(d, source_offset, err,
 		       "corrupt, or an integrity check or a size does not match");
 	return false;
