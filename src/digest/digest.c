@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <xxhash.h>
 
 /* Name and length stand in one table, indexed by enum bmap_digest. */
 static const struct digest_facts {
@@ -25,12 +26,14 @@ static const struct digest_facts {
 	[BMAP_DIGEST_SHA256] = { "sha256", "SHA2-256", 32 },
 	[BMAP_DIGEST_SHA384] = { "sha384", "SHA2-384", 48 },
 	[BMAP_DIGEST_SHA512] = { "sha512", "SHA2-512", 64 },
+	[DIGEST_XXH3] = { "xxh3", NULL, sizeof(XXH64_canonical_t) },
 };
 
 struct hasher {
 	EVP_MD *md; /* fetched once: EVP_MD_fetch() costs more than hashing a block */
 	EVP_MD_CTX *ctx; /* begun anew for every range */
 	size_t len_bytes;
+	XXH3_state_t *xxh3; /* XXH3: instead of md and ctx */
 	bool own; /* computed in sha instead of ctx */
 	struct sha256 sha;
 };
@@ -40,6 +43,7 @@ static bool pairing_works; /* constant once checked */
 
 static void check_pairing(void);
 static bool hasher_fail(enum bmap_digest digest, struct bmap_error *err);
+static struct hasher *set_up_xxh3(struct hasher *hasher, struct bmap_error *err);
 static int digit_value(char c);
 
 const char *bmap_digest_name(enum bmap_digest digest)
@@ -49,7 +53,7 @@ const char *bmap_digest_name(enum bmap_digest digest)
 
 bool bmap_digest_from_name(const char *name, enum bmap_digest *out)
 {
-	for (size_t i = BMAP_DIGEST_NONE + 1; i < ARRAY_LEN(facts); i++) {
+	for (size_t i = BMAP_DIGEST_NONE + 1; i <= BMAP_DIGEST_SHA512; i++) {
 		if (!strcasecmp(name, facts[i].name)) {
 			*out = (enum bmap_digest)i;
 			return true;
@@ -74,6 +78,8 @@ struct hasher *hasher_new(enum bmap_digest digest, struct bmap_error *err)
 		return NULL;
 	}
 	hasher->len_bytes = facts[digest].len_bytes;
+	if (digest == DIGEST_XXH3)
+		return set_up_xxh3(hasher, err);
 	hasher->md = EVP_MD_fetch(NULL, facts[digest].evp_name, NULL);
 	hasher->ctx = EVP_MD_CTX_new();
 	/* A first begin here, so that those of the hot path cannot fail: they only reset. */
@@ -84,6 +90,16 @@ struct hasher *hasher_new(enum bmap_digest digest, struct bmap_error *err)
 		return NULL;
 	}
 	return hasher;
+}
+
+static struct hasher *set_up_xxh3(struct hasher *hasher, struct bmap_error *err)
+{
+	hasher->xxh3 = XXH3_createState();
+	if (hasher->xxh3)
+		return hasher;
+	free(hasher);
+	bmap_error_memory(err, "checksum");
+	return NULL;
 }
 
 struct hasher *hasher_new_pairing(enum bmap_digest digest, struct bmap_error *err)
@@ -160,6 +176,8 @@ void hasher_begin(struct hasher *hasher)
 {
 	if (hasher->own)
 		sha256_begin(&hasher->sha);
+	else if (hasher->xxh3)
+		must(XXH3_64bits_reset(hasher->xxh3) == XXH_OK);
 	else
 		must(EVP_DigestInit_ex2(hasher->ctx, hasher->md, NULL));
 }
@@ -168,6 +186,8 @@ void hasher_update(struct hasher *hasher, const void *data, size_t len)
 {
 	if (hasher->own)
 		sha256_update(&hasher->sha, data, len);
+	else if (hasher->xxh3)
+		must(XXH3_64bits_update(hasher->xxh3, data, len) == XXH_OK);
 	else
 		must(EVP_DigestUpdate(hasher->ctx, data, len));
 }
@@ -196,10 +216,16 @@ void hasher_update_pair(struct hasher *a, const void *a_data, struct hasher *b, 
 
 void hasher_finish(struct hasher *hasher, uint8_t *out)
 {
+	XXH64_canonical_t sum;
 	unsigned len = 0;
 
 	if (hasher->own) {
 		sha256_finish(&hasher->sha, out);
+		return;
+	}
+	if (hasher->xxh3) {
+		XXH64_canonicalFromHash(&sum, XXH3_64bits_digest(hasher->xxh3));
+		memcpy(out, sum.digest, sizeof(sum.digest));
 		return;
 	}
 	must(EVP_DigestFinal_ex(hasher->ctx, out, &len));
@@ -212,6 +238,7 @@ void hasher_free(struct hasher *hasher)
 		return;
 	EVP_MD_CTX_free(hasher->ctx);
 	EVP_MD_free(hasher->md);
+	XXH3_freeState(hasher->xxh3);
 	free(hasher);
 }
 

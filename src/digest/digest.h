@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* digest/digest.h - checksums of byte streams (OpenSSL's EVP).
+/* digest/digest.h - checksums of byte streams (OpenSSL's EVP, libxxhash).
  *
  * Threads:   a hasher belongs to one thread at a time; any number may run at once.
  * Cost:      one context is reused for all ranges: a reset costs about 0.2 us. Two streams fed
@@ -13,6 +13,10 @@
 
 #include <bmap/map.h>
 #include <stddef.h>
+
+/* XXH3-64 in its canonical form: for what is only compared with itself, inside one run. No bmap has
+ * it: bmap_digest_from_name() does not know it. */
+#define DIGEST_XXH3 ((enum bmap_digest)(BMAP_DIGEST_SHA512 + 1))
 
 size_t digest_length(enum bmap_digest digest); /* bytes; 0 for NONE */
 

@@ -335,6 +335,29 @@ static bool start_hash(struct image_stream *stream, size_t consumers, unsigned t
 	return stream->hash;
 }
 
+static bool wants_sums(const struct image_stream *stream)
+{
+	/* has_digest is there only where some ranges have none. */
+	return stream->options.sums && (!stream->verifies || stream->map->has_digest);
+}
+
+static bool start_sums(struct image_stream *stream, size_t consumer, struct bmap_error *err)
+{
+	const struct sum_stage_config config = {
+		.ring = stream->ring,
+		.consumer = consumer,
+		.segments = stream->segments,
+		.plan = &stream->plan,
+		.only_without_digest = stream->verifies,
+		.job = stream->job,
+	};
+
+	if (!wants_sums(stream))
+		return true;
+	stream->sums = sum_stage_start(&config, err);
+	return stream->sums;
+}
+
 static bool start_decode(struct image_stream *stream, struct bmap_error *err)
 {
 	uint64_t memory = stream->options.memory_bytes;
@@ -400,10 +423,10 @@ bool image_stream_start(struct image_stream *stream, size_t consumers,
 	stream->segments = segments_new(err);
 	if (!stream->segments)
 		return false;
-	stream->ring = ring_new(stream->ring_bytes, consumers + threads, RING_DOUBLE,
-				stream->options.log, err);
+	stream->ring = ring_new(stream->ring_bytes, consumers + threads + wants_sums(stream),
+				RING_DOUBLE, stream->options.log, err);
 	return stream->ring && start_hash(stream, consumers, threads, on_bad, arg, err) &&
-	       start_decode(stream, err);
+	       start_sums(stream, consumers + threads, err) && start_decode(stream, err);
 }
 
 enum stream_event image_stream_wait(struct image_stream *stream, int timeout_ms)
@@ -424,7 +447,8 @@ enum stream_event image_stream_wait(struct image_stream *stream, int timeout_ms)
 bool image_stream_complete(struct image_stream *stream)
 {
 	return decode_stage_ended(stream->decode) &&
-	       (!stream->hash || hash_stage_ended(stream->hash)) && !job_failed(stream->job, NULL);
+	       (!stream->hash || hash_stage_ended(stream->hash)) &&
+	       (!stream->sums || sum_stage_ended(stream->sums)) && !job_failed(stream->job, NULL);
 }
 
 void image_stream_stop(struct image_stream *stream)
@@ -439,6 +463,8 @@ void image_stream_stop(struct image_stream *stream)
 	}
 	if (stream->hash)
 		hash_stage_join(stream->hash);
+	if (stream->sums)
+		sum_stage_join(stream->sums);
 }
 
 void image_stream_close(struct image_stream *stream, bool keep_ring)
@@ -446,6 +472,7 @@ void image_stream_close(struct image_stream *stream, bool keep_ring)
 	image_stream_stop(stream);
 	decode_stage_free(stream->decode);
 	hash_stage_free(stream->hash);
+	sum_stage_free(stream->sums);
 	if (!keep_ring)
 		ring_free(stream->ring);
 	segments_free(stream->segments);

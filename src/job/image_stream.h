@@ -10,6 +10,7 @@
 #include "job/file_digest.h"
 #include "pipeline/decode_stage.h"
 #include "pipeline/hash_stage.h"
+#include "pipeline/sum_stage.h"
 
 struct image_stream_options {
 	const char *image, *bmap; /* bmap NULL: discovered, unless no_bmap */
@@ -19,6 +20,8 @@ struct image_stream_options {
 	const char *member; /* of an archive, NULL: its first regular file */
 	bool no_bmap, no_verify;
 	bool digest_image; /* compute the SHA-256 of the image file, if it is read whole */
+	/* Sum up what passes (sum_stage.h) where no checksum of the map is checked. */
+	bool sums;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers;
 	const struct bmap_log *log;
@@ -49,6 +52,7 @@ struct image_stream {
 	struct segments *segments;
 	struct decode_stage *decode;
 	struct hash_stage *hash;
+	struct sum_stage *sums; /* NULL: not asked for, or the map's checksums cover all */
 };
 
 /* On failure nothing is left open. Logs the map's facts at info level. */
@@ -69,7 +73,7 @@ bool image_stream_start(struct image_stream *stream, size_t consumers,
 enum stream_event { STREAM_BELL, STREAM_TIMEOUT, STREAM_STOPPED };
 /* Sleeps until a thread rings the bell, the user's stop object asks to end, or time is up. */
 enum stream_event image_stream_wait(struct image_stream *stream, int timeout_ms);
-/* Read to its end, and every checksum compared. */
+/* Read to its end, every checksum compared, all summed up. */
 bool image_stream_complete(struct image_stream *stream);
 /* Ends all threads, whatever they wait for, and joins them. Idempotent. */
 void image_stream_stop(struct image_stream *stream);

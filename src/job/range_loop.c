@@ -58,7 +58,10 @@ bool range_loop_run(const struct range_loop *loop, uint64_t *hashed_bytes, struc
 	} else {
 		uint8_t *aligned = (uint8_t *)align_up((uintptr_t)buffers, HUGE_PAGE_BYTES);
 
-		madvise(aligned, buffers_len, MADV_HUGEPAGE); /* refused: slower, nothing else */
+		/* Refused: slower, nothing else. Where there is little memory, a huge page would be
+		 * most of it. */
+		if (slot_count * run->read_bytes >= HUGE_PAGE_BYTES)
+			madvise(aligned, buffers_len, MADV_HUGEPAGE);
 		lay_out(run, workers, slots, aligned);
 		good = workers_run(run, workers, err);
 	}
@@ -163,6 +166,8 @@ static void choose_descriptor(struct run *run)
 
 	if (loop->is_device) {
 		run->direct_fd = loop->fd;
+	} else if (loop->buffered) {
+		return;
 	} else if (is_cached(loop->fd, &run->share)) {
 		log_debug(loop->log, "%s: read from the page cache, which holds most of it",
 			  loop->name);

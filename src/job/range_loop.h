@@ -30,8 +30,12 @@
 struct range_loop {
 	int fd; /* opened for reading, without O_DIRECT if it is a regular file */
 	const char *name; /* for messages */
-	bool is_device; /* fd was opened with O_DIRECT */
+	bool is_device; /* fd was opened with O_DIRECT; also of a file: no other way is tried */
+	bool buffered; /* fd was not, and nothing else is tried */
 	uint64_t size_bytes; /* of the file or device */
+	/* Is hashed in place of what is read of the first overlay_bytes; NULL: nothing. */
+	const uint8_t *overlay;
+	uint64_t overlay_bytes;
 	const struct bmap_map *map; /* its ranges lie in size_bytes; digest is not NONE */
 	bool only_with_digest; /* skip ranges that have no digest in the map */
 	unsigned workers; /* 0: one per processor */

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <string.h>
 
 static struct slot *oldest(const struct lane *lane)
 {
@@ -126,6 +127,15 @@ static bool check_read(const struct run *run, const struct slot *slot, struct bm
 	return true;
 }
 
+/* The buffer is the worker's own. */
+static void lay_over(const struct range_loop *loop, const struct slot *slot)
+{
+	uint64_t begin = slot->read.begin, end = min_u64(slot->read.end, loop->overlay_bytes);
+
+	if (loop->overlay && begin < end)
+		memcpy(slot->req.data + (begin - slot->from), loop->overlay + begin, end - begin);
+}
+
 static void begin_range(struct lane *lane, size_t range, uint64_t at)
 {
 	lane->range = range;
@@ -185,6 +195,7 @@ static void begin_slot(struct lane *lane)
 		run_fail(run, &err);
 	} else {
 		lane->hashing = true;
+		lay_over(run->loop, slot);
 		begin_range(lane, slot->read.first_range, slot->read.begin);
 	}
 }

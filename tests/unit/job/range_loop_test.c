@@ -256,6 +256,34 @@ static void any_digest_and_a_single_range_work(void **state)
 	}
 }
 
+/* The file has zeros in their place, as a device has that was written but for its head. */
+static void bytes_laid_over_are_hashed_in_place_of_what_is_read(void **state)
+{
+	static const uint64_t lengths[] = { 1, BLOCK, MIB, 3 * MIB + 17 };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+		for (int direct = 0; direct < 2; direct++) {
+			struct range_loop loop = loop_of(f);
+			struct bmap_error err;
+			uint8_t *zeros = calloc(1, lengths[i]);
+
+			assert_int_equal(pwrite(f->fd, zeros, lengths[i], 0), lengths[i]);
+			if (direct)
+				drop_cache(f);
+			loop.buffered = !direct;
+			loop.memory_bytes = MIB / 2;
+			assert_true(range_loop_run(&loop, NULL, &err));
+			assert_true(f->wrong > 0 || lengths[i] <= BLOCK); /* block 0 is a hole */
+			loop = loop_of(f);
+			loop.overlay = f->data;
+			loop.overlay_bytes = lengths[i];
+			expect_all(f, &loop);
+			assert_int_equal(pwrite(f->fd, f->data, lengths[i], 0), lengths[i]);
+			free(zeros);
+		}
+}
+
 static void two_long_ranges_go_to_two_workers_and_the_rest_follows(void **state)
 {
 	/* 40 MiB, which are long, twice, between short ones. */
@@ -522,6 +550,7 @@ int main(void)
 		cmocka_unit_test(every_range_is_hashed_once_with_any_sizes),
 		cmocka_unit_test(ranges_without_digest_are_left_out_if_asked),
 		cmocka_unit_test(any_digest_and_a_single_range_work),
+		cmocka_unit_test(bytes_laid_over_are_hashed_in_place_of_what_is_read),
 		cmocka_unit_test(two_long_ranges_go_to_two_workers_and_the_rest_follows),
 		cmocka_unit_test(nothing_to_hash_is_no_error),
 		cmocka_unit_test(a_device_is_read_directly),
