@@ -76,6 +76,30 @@ struct decode_unit {
 	uint64_t context; /* the format's own, for unit() */
 };
 
+/* A unit as the index at the container's end declares it: what it says is only believed where what
+ * is seen of the container agrees. */
+struct indexed_unit {
+	uint64_t source_bytes; /* compressed */
+	uint64_t image_bytes;
+	uint64_t fact; /* the format's own, for pass_indexed(); 0: neighbours may be added up */
+};
+
+struct unit_index {
+	uint64_t first_offset; /* of the first unit in the source; one lies behind the other */
+	struct indexed_unit *units; /* malloc()ed, the caller frees it */
+	size_t count; /* <= UNIT_INDEX_MAX_UNITS */
+};
+
+/* More than in any image that is used: units of 4 MiB would be 2 TiB. */
+#define UNIT_INDEX_MAX_UNITS (512u * 1024u)
+#define UNIT_INDEX_MAX_BYTES (8u * 1024u * 1024u) /* likewise, of the source */
+
+enum index_status {
+	INDEX_OK,
+	INDEX_MORE, /* need_bytes says how many of the source's last bytes it takes */
+	INDEX_NONE, /* none, or none that can be right: units are found from the front then */
+};
+
 struct decoder_limits {
 	const char *name; /* of the source, for messages; lives as long as the decoder */
 	size_t history_max_bytes; /* most history the ring can hold */
@@ -130,6 +154,15 @@ struct decoder_ops {
 	bool (*unit_ended)(struct decoder *splitter, const struct decode_unit *unit,
 			   struct decoder *worker, struct bmap_error *err);
 	bool (*units_end)(struct decoder *splitter, struct bmap_error *err);
+	/* Reads the index of a source of source_bytes out of its last len bytes. It is checked
+	 * against itself and the source's size. need_bytes <= UNIT_INDEX_MAX_BYTES. Pure. NULL: the
+	 * format has none; then so is pass_indexed. */
+	enum index_status (*read_index)(const uint8_t *tail, size_t len, uint64_t source_bytes,
+					struct unit_index *index, size_t *need_bytes);
+	/* On the splitter, in the place of cut(): the caller leaves the next unit out, unread,
+	 * because nothing of it is wanted. False if no unit can begin here. */
+	bool (*pass_indexed)(struct decoder *splitter, const struct indexed_unit *unit,
+			     struct bmap_error *err);
 	void (*close)(struct decoder *d); /* accepts NULL */
 };
 

@@ -5,9 +5,10 @@
  * -T, and xz itself since 5.6). A block without them, or too large for the ring or the read-ahead,
  * is decoded by step(), after which cutting goes on. Blocks are independent, and are decoded or
  * left out one by one; the index of the stream, compared with the sizes of all of them, and the
- * footer are always checked, and so is each decoded block's own check. Worst-case memory: a worker
- * has a dictionary (64 MiB for -9) and its block's compressed bytes; the ring holds one block more
- * than there are workers (24 MiB each for -6, 192 MiB for -9). */
+ * footer are always checked, and so is each decoded block's own check. Where the source can seek,
+ * the index is read first, and blocks without mapped bytes are not read (xz_index.c). Worst-case
+ * memory: a worker has a dictionary (64 MiB for -9) and its block's compressed bytes; the ring
+ * holds one block more than there are workers (24 MiB each for -6, 192 MiB for -9). */
 #include "decode/xz_internal.h"
 
 #include <stdlib.h>
@@ -270,5 +271,7 @@ const struct decoder_ops xz_decoder = {
 	.step = xz_step,
 	.cut = xz_cut,
 	.unit = xz_unit,
+	.read_index = xz_read_index,
+	.pass_indexed = xz_pass_indexed,
 	.close = xz_close,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* decode/xz_internal.h - the xz decoder: xz_frame.c reads what lies around the blocks (headers,
- * index, footer, padding), xz_decoder.c decodes blocks. Source: "The .xz File Format" 1.1.0. */
+ * index, footer, padding), xz_decoder.c decodes blocks, xz_index.c reads the index in advance.
+ * Source: "The .xz File Format" 1.1.0. */
 #ifndef DECODE_XZ_INTERNAL_H
 #define DECODE_XZ_INTERNAL_H
 
@@ -51,5 +52,10 @@ bool xz_block_header(struct xz_decoder *x, const uint8_t *data, uint64_t source_
 		     struct bmap_error *err);
 /* The block at hand is complete or skipped: its sizes go into the hash. */
 bool xz_block_ended(struct xz_decoder *x, struct bmap_error *err);
+
+/* xz_index.c */
+enum index_status xz_read_index(const uint8_t *tail, size_t len, uint64_t source_bytes,
+				struct unit_index *index, size_t *need_bytes);
+bool xz_pass_indexed(struct decoder *d, const struct indexed_unit *unit, struct bmap_error *err);
 
 #endif

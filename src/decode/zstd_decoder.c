@@ -311,5 +311,7 @@ const struct decoder_ops zstd_decoder = {
 	.step = zstd_step,
 	.cut = zstd_cut,
 	.unit = zstd_unit,
+	.read_index = zstd_read_index,
+	.pass_indexed = zstd_pass_indexed,
 	.close = zstd_close,
 };

@@ -29,10 +29,15 @@ bool decode_output_skip(struct decode_output *out, uint64_t len)
 	/* A gap that is wide enough already may grow by less. */
 	if (out->gap_bytes < LEAST_GAP_BYTES && len < LEAST_GAP_BYTES)
 		return false;
+	decode_output_pass(out, len);
+	return true;
+}
+
+void decode_output_pass(struct decode_output *out, uint64_t len)
+{
 	out->open = false;
 	out->gap_bytes += len;
 	out->image_offset += len;
-	return true;
 }
 
 bool decode_output_open(struct decode_output *out, struct bmap_error *err)

@@ -27,6 +27,9 @@ bool decode_output_wanted(struct decode_output *out, uint64_t len);
 /* Passes the next len image bytes by, if none of them is wanted and the gap is wide enough not to
  * bring wanted bytes into a segment's padding. False: they have to be decoded. */
 bool decode_output_skip(struct decode_output *out, uint64_t len);
+/* The same by force: the caller knows that none of them is wanted, and that, together with what it
+ * passes by directly before and behind, they are 8 KiB at least. */
+void decode_output_pass(struct decode_output *out, uint64_t len);
 /* Makes position belong to image_offset: begins a segment if it has to. */
 bool decode_output_open(struct decode_output *out, struct bmap_error *err);
 /* Hands out [position, position + len). False with code DATA: the image goes on behind the size

@@ -5,7 +5,9 @@
  *   compressed   a reader thread fills a small ring of source bytes; N workers cut units off it
  *                and decode them straight into the image ring, or one of them steps through a
  *                serial stream (a unit that is too large, a format without units). Units without
- *                mapped bytes are passed by without decoding.
+ *                mapped bytes are passed by without decoding; where the container has an index at
+ *                its end, and the source can seek, runs of them are not even read (unless
+ *                check_content says that something is wanted that no checksum judges).
  *   raw stream   one thread reads the source straight into the ring (pipes).
  *   raw ranges   the same, but what no mapped range needs is skipped (servers that send ranges).
  *   raw extents  one thread reads mapped extents at queue depth through an io engine.

@@ -141,6 +141,42 @@ static bool step_once(struct unit_stage *units, struct in_span *in, enum decode_
 	return true;
 }
 
+/* --- parts of the source that were not read, all under `cut` --- */
+
+/* The units read so far led to another place than the index says, or one does not end there. */
+static void index_is_wrong(struct unit_stage *units, struct bmap_error *err)
+{
+	uint64_t offset = units->splitter->source_offset;
+
+	bmap_error_data(err, offset,
+			"%s: broken %s data at offset %" PRIu64
+			": the index at its end does not match what lies there",
+			units->limits.name, units->splitter->ops->name, offset);
+	decode_stage_add_image_offset(&units->stage, units->splitter->image_offset, err);
+}
+
+static bool pass_gap(struct unit_stage *units, const struct source_gap *gap, struct bmap_error *err)
+{
+	struct decode_output *out = &units->stage.output;
+	struct decoder *splitter = units->splitter;
+	uint64_t source_bytes = gap->unit.source_bytes, image_bytes = gap->unit.image_bytes;
+
+	if (splitter->source_offset != gap->source_offset ||
+	    out->image_offset != gap->image_offset || decode_output_wanted(out, image_bytes)) {
+		index_is_wrong(units, err);
+		return false;
+	}
+	if (!splitter->ops->pass_indexed(splitter, &gap->unit, err)) {
+		decode_stage_add_image_offset(&units->stage, splitter->image_offset, err);
+		return false;
+	}
+	source_reader_pass_gap(units->reader);
+	decode_output_pass(out, image_bytes);
+	splitter->source_offset += source_bytes;
+	splitter->image_offset += image_bytes;
+	return true;
+}
+
 /* Steps to the end of the unit (UNIT_END) or of the source (END). */
 static bool decode_serially(struct unit_stage *units, enum decode_status *status,
 			    struct bmap_error *err, bool *failed)
@@ -158,6 +194,11 @@ static bool decode_serially(struct unit_stage *units, enum decode_status *status
 			if (!step_once(units, &in, status, err, failed))
 				return false;
 		} while (*status == DECODE_ROOM);
+		if (*status == DECODE_INPUT && source_reader_gap(units->reader)) {
+			index_is_wrong(units, err);
+			*failed = true;
+			return false;
+		}
 	} while (*status == DECODE_INPUT);
 	return true;
 }
@@ -222,6 +263,7 @@ static enum cut_result cut_next(struct worker *worker, struct cut_unit *taken,
 {
 	struct unit_stage *units = worker->stage;
 	struct decoder *splitter = units->splitter;
+	const struct source_gap *gap;
 	enum decode_status status;
 	struct decode_unit unit;
 	struct in_span in;
@@ -236,6 +278,13 @@ static enum cut_result cut_next(struct worker *worker, struct cut_unit *taken,
 		if (!source_reader_peek(units->reader, want, &in))
 			return CUT_GIVEN_UP;
 		want = 0;
+		gap = source_reader_gap(units->reader);
+		if (gap && !in.len) {
+			*failed = !pass_gap(units, gap, err);
+			if (*failed)
+				return CUT_GIVEN_UP;
+			continue;
+		}
 		switch (splitter->ops->cut(splitter, &in, &unit, err)) {
 		case CUT_UNIT:
 			/* What only frames others (headers, end marks) is done when it is cut. */
@@ -246,6 +295,11 @@ static enum cut_result cut_next(struct worker *worker, struct cut_unit *taken,
 			break;
 		case CUT_INPUT:
 			want = splitter->want_input;
+			if (gap) {
+				index_is_wrong(units, err);
+				*failed = true;
+				return CUT_GIVEN_UP;
+			}
 			break;
 		case CUT_SERIAL:
 			if (!decode_serially(units, &status, err, failed))
@@ -387,6 +441,14 @@ static bool open_decoders(struct unit_stage *units, struct bmap_error *err)
 	const struct decode_stage_config *config = &units->stage.config;
 	size_t ring = ring_size(config->ring);
 	size_t ahead = config->input ? ring_size(config->input) : ahead_bytes(config);
+	const struct source_gaps_config gaps = {
+		.format = config->format,
+		.plan = config->plan,
+		.one_of_many = config->decoder_plan.unit_bytes &&
+			       config->decoder_plan.unit_bytes < config->plan->image_size_bytes,
+	};
+	/* A wrong index cannot do harm where checksums judge all that is used. */
+	bool use_gaps = !config->check_content;
 
 	units->limits = (struct decoder_limits){
 		.name = config->source->name,
@@ -408,7 +470,8 @@ static bool open_decoders(struct unit_stage *units, struct bmap_error *err)
 	}
 	units->reader = config->input
 				? source_reader_over(config->input, err)
-				: source_reader_start(config->source, ahead, config->job, err);
+				: source_reader_start(config->source, ahead,
+						      use_gaps ? &gaps : NULL, config->job, err);
 	return units->reader;
 }
 

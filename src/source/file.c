@@ -17,11 +17,14 @@ struct file_source {
 
 static ssize_t file_read(struct source *source, void *data, size_t len, struct bmap_error *err);
 static bool file_skip(struct source *source, uint64_t len, struct bmap_error *err);
+static bool file_read_at(struct source *source, uint64_t offset, void *data, size_t len,
+			 struct bmap_error *err);
 static void file_close(struct source *source);
 
 static const struct source_ops file_ops = {
 	.read = file_read,
 	.skip = file_skip,
+	.read_at = file_read_at,
 	.close = file_close,
 };
 
@@ -56,25 +59,49 @@ fail:
 	return NULL;
 }
 
-static ssize_t file_read(struct source *source, void *data, size_t len, struct bmap_error *err)
+static ssize_t read_some(struct source *source, uint64_t offset, void *data, size_t len,
+			 struct bmap_error *err)
 {
-	struct file_source *file = (struct file_source *)source;
 	ssize_t n;
 
 	do
-		n = pread(source->fd, data, len, (off_t)file->offset_bytes);
+		n = pread(source->fd, data, len, (off_t)offset);
 	while (n < 0 && errno == EINTR);
-	if (n < 0) {
-		bmap_error_errno(err, "%s: cannot read at offset %" PRIu64, source->name,
-				 file->offset_bytes);
-		if (err) {
-			err->has_offset = true;
-			err->offset_bytes = file->offset_bytes;
-		}
-		return -1;
+	if (n >= 0)
+		return n;
+	bmap_error_errno(err, "%s: cannot read at offset %" PRIu64, source->name, offset);
+	if (err) {
+		err->has_offset = true;
+		err->offset_bytes = offset;
 	}
-	file->offset_bytes += (uint64_t)n;
+	return -1;
+}
+
+static ssize_t file_read(struct source *source, void *data, size_t len, struct bmap_error *err)
+{
+	struct file_source *file = (struct file_source *)source;
+	ssize_t n = read_some(source, file->offset_bytes, data, len, err);
+
+	if (n > 0)
+		file->offset_bytes += (uint64_t)n;
 	return n;
+}
+
+static bool file_read_at(struct source *source, uint64_t offset, void *data, size_t len,
+			 struct bmap_error *err)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n =
+			read_some(source, offset + done, (uint8_t *)data + done, len - done, err);
+
+		if (n < 0)
+			return false;
+		if (n == 0)
+			return bmap_error_data(err, offset + done, "%s: ends at offset %" PRIu64,
+					       source->name, offset + done);
+		done += (size_t)n;
+	}
+	return true;
 }
 
 static bool file_skip(struct source *source, uint64_t len, struct bmap_error *err)

@@ -34,6 +34,8 @@ enum pump_result {
 
 static ssize_t http_read(struct source *source, void *data, size_t len, struct bmap_error *err);
 static bool http_skip(struct source *source, uint64_t len, struct bmap_error *err);
+static bool http_read_at(struct source *source, uint64_t offset, void *data, size_t len,
+			 struct bmap_error *err);
 static void http_expect(struct source *source, uint64_t len);
 static void http_close(struct source *source);
 static struct http_source *http_new(const struct url_request *request,
@@ -47,6 +49,7 @@ static bool retry(struct http_source *http, const char *why, long after_s, struc
 static const struct source_ops http_ops = {
 	.read = http_read,
 	.skip = http_skip,
+	.read_at = http_read_at,
 	.expect = http_expect,
 	.close = http_close,
 };
@@ -498,6 +501,45 @@ static bool http_skip(struct source *source, uint64_t len, struct bmap_error *er
 	http->skipped = true;
 	http->want_end = HTTP_OPEN_END;
 	return true;
+}
+
+/* Goes to position for a range of len bytes, or for all that follows (HTTP_OPEN_END). What came and
+ * was not read yet is asked for again. */
+static void go_to(struct http_source *http, uint64_t position, uint64_t want_end)
+{
+	http->spill_at = http->spill_len = 0;
+	http->ended = false;
+	http->position = position;
+	http->want_end = want_end;
+}
+
+static bool http_read_at(struct source *source, uint64_t offset, void *data, size_t len,
+			 struct bmap_error *err)
+{
+	struct http_source *http = (struct http_source *)source;
+	uint64_t back = http->position - (http->spill_len - http->spill_at);
+	ssize_t n = 1;
+	size_t done;
+
+	if (!source->cheap_skip || !http->accepts_ranges) {
+		*err = (struct bmap_error){ .code = BMAP_ERR_NONE };
+		return false;
+	}
+	http_request_close(http);
+	go_to(http, offset, offset + len);
+	http->skipped = false; /* not for the price of the whole file */
+	for (done = 0; done < len && n > 0; done += (size_t)n) {
+		n = http_read(source, (uint8_t *)data + done, len - done, err);
+		if (n < 0)
+			break;
+	}
+	let_it_end(http);
+	go_to(http, back, HTTP_OPEN_END);
+	http->skipped = true;
+	http->retries = 0;
+	return n > 0 ||
+	       (n == 0 && bmap_error_data(err, offset + done, "%s: ends at offset %" PRIu64,
+					  source->name, offset + done));
 }
 
 static void http_expect(struct source *source, uint64_t len)

@@ -196,6 +196,19 @@ bool source_skip(struct source *source, uint64_t len, struct bmap_error *err)
 	return true;
 }
 
+bool source_read_at(struct source *source, uint64_t offset, void *data, size_t len,
+		    struct bmap_error *err)
+{
+	uint64_t end;
+
+	if (source->ops->read_at && source->has_size && checked_add(offset, len, &end) &&
+	    end <= source->size_bytes)
+		return source->ops->read_at(source, offset, data, len, err);
+	if (err)
+		*err = (struct bmap_error){ .code = BMAP_ERR_NONE };
+	return false;
+}
+
 void source_expect(struct source *source, uint64_t len)
 {
 	size_t left = source->head_len - source->head_used;

@@ -29,6 +29,9 @@ struct source_ops {
 	ssize_t (*read)(struct source *source, void *data, size_t len, struct bmap_error *err);
 	/* Moves len bytes on without reading them. NULL: cannot seek. */
 	bool (*skip)(struct source *source, uint64_t len, struct bmap_error *err);
+	/* Exactly len bytes from offset on; reads go on where they were. NULL: cannot. Waits. */
+	bool (*read_at)(struct source *source, uint64_t offset, void *data, size_t len,
+			struct bmap_error *err);
 	/* A hint: behind the next len bytes a skip follows. NULL: of no use. */
 	void (*expect)(struct source *source, uint64_t len);
 	void (*close)(struct source *source);
@@ -80,6 +83,11 @@ bool source_grow_head(struct source *source, size_t len, struct bmap_error *err)
 ssize_t source_read(struct source *source, void *data, size_t len, struct bmap_error *err);
 /* False without an error (code NONE) if the source cannot seek. */
 bool source_skip(struct source *source, uint64_t len, struct bmap_error *err);
+/* Exactly len bytes from offset on, beside the reads in order, which go on where they were. Over
+ * the network this takes two requests; one that fails leaves the source as it was, if that can be.
+ * False without an error (code NONE) if the source cannot do so. */
+bool source_read_at(struct source *source, uint64_t offset, void *data, size_t len,
+		    struct bmap_error *err);
 /* Before reading len bytes with a skip behind them: lets a server send only those. */
 void source_expect(struct source *source, uint64_t len);
 void source_close(struct source *source); /* accepts NULL */

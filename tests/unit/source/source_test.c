@@ -196,6 +196,32 @@ static void skipping_past_the_end_of_a_file_is_an_error_with_its_offset(void **s
 	}
 }
 
+static void reading_elsewhere_leaves_the_order_of_reads_alone(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		size_t len;
+	} beyond[] = { { BIG - 9, 10 }, { BIG, 1 }, { UINT64_MAX - 3, 10 } };
+	struct fixture *f = *state;
+	struct bmap_error err;
+	struct source *source = source_open(f->file, NULL, &err);
+	uint8_t *part = malloc(BIG);
+
+	assert_true(source_read_at(source, BIG - 1000, part, 1000, &err));
+	assert_memory_equal(part, f->data + BIG - 1000, 1000);
+	assert_true(source_skip(source, SOURCE_HEAD_BYTES + 5, &err));
+	assert_true(source_read_at(source, 0, part, BIG, &err));
+	assert_memory_equal(part, f->data, BIG);
+	for (size_t i = 0; i < ARRAY_LEN(beyond); i++) {
+		err.code = BMAP_ERR_IO;
+		assert_false(source_read_at(source, beyond[i].offset, part, beyond[i].len, &err));
+		assert_int_equal(err.code, BMAP_ERR_NONE);
+	}
+	expect_rest(f, source, SOURCE_HEAD_BYTES + 5);
+	free(part);
+	source_close(source);
+}
+
 static void names_that_cannot_be_read_are_refused_with_the_reason(void **state)
 {
 	struct fixture *f = *state;
@@ -383,6 +409,7 @@ int main(void)
 		TEST(an_empty_file_has_an_empty_head),
 		TEST(a_file_skips_inside_the_head_over_its_border_and_to_the_end),
 		TEST(skipping_past_the_end_of_a_file_is_an_error_with_its_offset),
+		TEST(reading_elsewhere_leaves_the_order_of_reads_alone),
 		TEST(names_that_cannot_be_read_are_refused_with_the_reason),
 		TEST(a_file_that_looks_like_a_url_is_a_file),
 		TEST(a_fifo_is_read_to_its_end_and_cannot_skip_beyond_its_head),
