@@ -30,7 +30,9 @@ enum bmap_target_state {
  * report lent for the call, in a result until bmap_flash_result_free(). */
 struct bmap_target_report {
 	const char *name; /* as named by the caller */
-	const struct bmap_device *device; /* NULL: no block device */
+	/* What it is, also of a refused one; not what is on it: content, label, parts, mounted_at
+	 * and refusal are empty. NULL: no block device. */
+	const struct bmap_device *device;
 	uint64_t size_bytes; /* of a block device, else 0 */
 	enum bmap_target_state state;
 	unsigned pass; /* 1; more for one that was detached; 0: it was refused */
@@ -91,8 +93,8 @@ enum bmap_straggler {
 /* What belongs on the line. A target that does not fit is refused like one that is in use; a wrong
  * count refuses all of them, before anything is written. Zero or NULL: not asked. */
 struct bmap_expect {
-	uint64_t least_bytes, most_bytes; /* size of a target, both included */
-	const char *model; /* a pattern, fnmatch(3), for the model, or vendor and model */
+	uint64_t least_bytes, most_bytes; /* size of a block device, both included */
+	const char *model; /* pattern, fnmatch(3), for "MODEL" or "VENDOR MODEL"; case is ignored */
 	unsigned count; /* targets that pass every check */
 };
 

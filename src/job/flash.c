@@ -18,7 +18,7 @@ static bool check_options(const struct bmap_flash_options *options, struct bmap_
 	if (options->no_bmap && options->bmap)
 		return bmap_error_set(err, BMAP_ERR_USAGE,
 				      "bmap_flash: a bmap and no bmap were asked for");
-	return true;
+	return flash_expect_sane(&options->expect, err);
 }
 
 static void log_job(const struct flash *flash)

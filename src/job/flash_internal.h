@@ -3,6 +3,7 @@
  *
  * flash.c          the public call: options, passes, the end
  * flash_targets.c  which targets are written: opening, refusing, beginning
+ * flash_expect.c   what belongs on the line
  * flash_pass.c     one pass of the image over some of them: stream and write stage
  * flash_report.c   what progress and result say
  * flash_finish.c   verdicts, and closing
@@ -20,6 +21,7 @@ struct flash_target {
 	bool open; /* target is the program's to end */
 	bool abandoned; /* its requests never ended */
 	bool said_flushing; /* the log line about it was written */
+	struct bmap_device *device; /* what report->device points to where there is one */
 	struct bmap_error *error; /* what report->error points to where there is one */
 	struct bmap_target_report *report; /* in the result */
 };
@@ -59,6 +61,14 @@ size_t flash_begin_targets(struct flash *flash);
 void flash_target_failed(struct flash *flash, struct flash_target *target,
 			 const struct bmap_error *err);
 size_t flash_count_in_state(const struct flash *flash, enum bmap_target_state state);
+
+/* --- flash_expect.c --- */
+
+bool flash_expect_sane(const struct bmap_expect *expect, struct bmap_error *err);
+/* An open target; device may be NULL or empty. False: REFUSED, says what was expected and found. */
+bool flash_expect_target(const struct bmap_expect *expect, const struct target *target,
+			 const struct bmap_device *device, struct bmap_error *err);
+bool flash_expect_count(const struct flash *flash, struct bmap_error *err);
 
 /* --- flash_pass.c --- */
 

@@ -12,6 +12,7 @@ struct owned {
 	char *image, *bmap, *format;
 	char **names; /* target_count */
 	struct bmap_error *errors; /* target_count */
+	struct bmap_device *devices; /* target_count */
 	size_t target_count;
 	char bmap_digest[FILE_DIGEST_ROOM], file_digest[FILE_DIGEST_ROOM];
 	char content_digest[BMAP_CONTENT_DIGEST_ROOM];
@@ -29,8 +30,10 @@ bool flash_prepare_result(struct flash *flash, struct bmap_error *err)
 	if (owned) {
 		owned->names = calloc(count, sizeof(*owned->names));
 		owned->errors = calloc(count, sizeof(*owned->errors));
+		owned->devices = calloc(count, sizeof(*owned->devices));
 	}
-	if (!owned || !owned->names || !owned->errors || !flash->targets || !result->targets)
+	if (!owned || !owned->names || !owned->errors || !owned->devices || !flash->targets ||
+	    !result->targets)
 		return bmap_error_memory(err, "targets");
 	owned->target_count = count;
 	for (size_t i = 0; i < count; i++) {
@@ -39,6 +42,7 @@ bool flash_prepare_result(struct flash *flash, struct bmap_error *err)
 			return bmap_error_memory(err, "targets");
 		flash->targets[i].report = &result->targets[i];
 		flash->targets[i].error = &owned->errors[i];
+		flash->targets[i].device = &owned->devices[i];
 		result->targets[i] = (struct bmap_target_report){
 			.name = owned->names[i],
 			.state = BMAP_TARGET_WAITING,
@@ -133,9 +137,12 @@ void bmap_flash_result_free(struct bmap_flash_result *result)
 
 	for (size_t i = 0; owned && owned->names && i < owned->target_count; i++)
 		free(owned->names[i]);
+	for (size_t i = 0; owned && owned->devices && i < owned->target_count; i++)
+		bmap_device_free(&owned->devices[i]);
 	if (owned) {
 		free(owned->names);
 		free(owned->errors);
+		free(owned->devices);
 		free(owned->image);
 		free(owned->bmap);
 		free(owned->format);

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "job/flash_internal.h"
+#include "target/devices.h"
 #include "target/safety.h"
 
 #include <errno.h>
@@ -104,40 +105,44 @@ static bool refuse_bmap_as_target(const char *path, struct bmap_error *err)
 			      path);
 }
 
-/* --- what belongs on the line --- */
-
-static bool expected_count(const struct flash *flash, struct bmap_error *err)
-{
-	unsigned expected = flash->options->expect.count;
-	size_t open = 0;
-
-	if (!expected)
-		return true;
-	for (size_t i = 0; i < flash->options->target_count; i++)
-		open += flash->targets[i].open;
-	if (open == expected)
-		return true;
-	return bmap_error_set(
-		err, BMAP_ERR_REFUSED,
-		"%zu target%s can be written, but %u %s expected: nothing was written", open,
-		open == 1 ? "" : "s", expected, expected == 1 ? "is" : "are");
-}
-
 /* --- opening --- */
+
+/* Also of a target that is refused: the report says what it was. */
+static void read_facts(struct flash_target *target, const char *path)
+{
+	struct stat st;
+
+	if (!target->open && (stat(path, &st) || !S_ISBLK(st.st_mode)))
+		return;
+	if (target->open && target->target.kind != TARGET_BLOCK_DEVICE)
+		return;
+	if (!device_facts_read(&device_places_system,
+			       target->open ? target->target.device : st.st_rdev, target->device,
+			       NULL))
+		return;
+	target->report->device = target->device;
+	target->report->size_bytes = target->device->size_bytes;
+}
 
 static void open_one(struct flash *flash, size_t i, const struct target_rules *rules,
 		     struct bmap_error *first)
 {
 	const struct bmap_log *log = flash->options->log;
 	struct flash_target *target = &flash->targets[i];
+	const char *path = flash->options->targets[i];
 	struct bmap_error err;
 
 	target->report->begun_ns = clock_now_ns() - flash->began_ns;
-	target->open = target_open(&target->target, flash->options->targets[i], rules, log, &err);
+	target->open = target_open(&target->target, path, rules, log, &err);
+	read_facts(target, path);
 	if (target->open) {
 		if (target->target.has_size)
 			target->report->size_bytes = target->target.size_bytes;
-		return;
+		if (flash_expect_target(&flash->options->expect, &target->target, target->device,
+					&err))
+			return;
+		target_end(&target->target, false, 0, log, NULL);
+		target->open = false;
 	}
 	flash_target_failed(flash, target, &err);
 	if (first->code == BMAP_ERR_NONE)
@@ -175,7 +180,7 @@ bool flash_open_targets(struct flash *flash, struct bmap_error *err)
 		*err = first;
 		return false;
 	}
-	return expected_count(flash, err);
+	return flash_expect_count(flash, err);
 }
 
 size_t flash_begin_targets(struct flash *flash)
