@@ -12,7 +12,9 @@ from common import content, d, expect_log_lines, image, on_terminal, wait_until_
 def standard_output_and_a_file_get_the_same_map(bed):
     source, out = image(bed, bmap=False), bed.path("o.bmap")
     printed = d.expect_exit(d.tool("create", source), 0)
-    d.expect(printed.err == "", "something beside the map", printed)
+    # A build or a kernel without io_uring says so.
+    others = [line for line in printed.err.splitlines() if "io_uring" not in line]
+    d.expect(not others, "something beside the map", printed)
     for argv in (["-o", out], ["-o" + out], ["--output=" + out], ["--outp", out]):
         done = d.expect_exit(d.tool("create", *argv, source), 0)
         expect_log_lines(done)
