@@ -107,7 +107,7 @@ static int finish(struct run *run, int code)
 
 static void draw_map(struct run *run, const struct bmap_map *map)
 {
-	unsigned columns = output_columns(&run->out);
+	unsigned columns = output_size(&run->out).columns;
 
 	setlocale(LC_CTYPE, "");
 	if (!run->out.live || columns <= 1)

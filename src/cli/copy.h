@@ -13,6 +13,8 @@
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/psplash.h"
+#include "cli/speed.h"
+#include "cli/tray.h"
 
 struct copy_args {
 	struct common_args common;
@@ -41,9 +43,25 @@ bool copy_targets_collect(struct copy_targets *targets, const struct copy_args *
 			  const struct bmap_stop *stop, struct bmap_error *err);
 void copy_targets_free(struct copy_targets *targets);
 
+/* How fast a target is in its step. */
+struct target_meter {
+	enum bmap_target_state state;
+	unsigned pass;
+	uint64_t since_ns; /* it is in this state */
+	struct speed speed;
+	bool said_failed;
+};
+
 struct copy_watch {
-	struct progress progress;
+	struct output *out;
+	struct progress progress; /* of several: all as one */
 	struct psplash psplash;
+	/* Of several, NULL of one: */
+	struct tray_view view;
+	struct tray_line *lines;
+	struct target_meter *meters;
+	char *text;
+	uint64_t said_ns; /* the last plain line, where there is no terminal */
 };
 
 /* psplash_pipe: NULL, none. Everything is borrowed until copy_watch_end(). */
@@ -57,6 +75,9 @@ void copy_watch_end(struct copy_watch *watch, bool success);
 int copy_say_result(struct run *run, const struct bmap_flash_result *result,
 		    const struct bmap_error *err);
 
+/* What the target's error says behind its name; NULL: it has none, or one of something else, which
+ * does not begin with the name. */
+const char *target_own_reason(const struct bmap_target_report *target);
 /* A line for each target: verdict, where it failed, time, speed, pass, and why. Those that failed
  * are ERROR lines. One with the text of job_error (may be NULL) leaves its reason to the line
  * after. */

@@ -168,7 +168,7 @@ static int run_job(const struct command *command, const struct common_args *comm
 	run.stop = bmap_stop_new(&err);
 	if (!run.stop)
 		return report_failure(&run, &err);
-	signals_install(run.stop, run.out.live, common->quiet);
+	signals_install(run.stop, &run.out, common->quiet);
 	code = command->run(&run, args);
 	signals_forget();
 	bmap_stop_free(run.stop);

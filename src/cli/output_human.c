@@ -15,6 +15,13 @@
 
 #define MESSAGE_ROOM 8192 /* two paths of PATH_MAX do not fit, but what was to be said does */
 
+#define BACK_ROOM 40
+#define ERASE_REST "\x1b[K"
+#define ERASE_BELOW "\x1b[J"
+#define END_OF_LINE ERASE_REST "\n"
+
+static size_t compose_back(char back[BACK_ROOM], struct output *out, bool erase);
+static void show(struct output *out);
 static void write_whole(int fd, struct iovec *iov, int count);
 
 static bool terminal_has_colors(int fd)
@@ -41,7 +48,7 @@ void output_init(struct output *out, bool quiet, bool debug)
 
 static struct iovec piece(const char *text, size_t len)
 {
-	return (struct iovec){ .iov_base = (void *)text, .iov_len = len };
+	return (struct iovec){ .iov_base = (void *)(text ? text : ""), .iov_len = len };
 }
 
 static const char *prefix_of(const struct output *out, enum bmap_log_level level)
@@ -63,7 +70,7 @@ void output_log(void *output, enum bmap_log_level level, const char *text)
 {
 	struct output *out = output;
 	const char *prefix = prefix_of(out, level);
-	char line[MESSAGE_ROOM];
+	char line[MESSAGE_ROOM], back[BACK_ROOM];
 	size_t len;
 
 	if (level > out->level)
@@ -72,12 +79,13 @@ void output_log(void *output, enum bmap_log_level level, const char *text)
 	line[len++] = '\n';
 	pthread_mutex_lock(&out->lock);
 	struct iovec iov[] = {
-		piece(OUTPUT_ERASE, out->line_len ? strlen(OUTPUT_ERASE) : 0),
+		piece(back, compose_back(back, out, true)),
 		piece(prefix, strlen(prefix)),
 		piece(line, len),
-		piece(out->line, out->line_len),
+		piece(out->block, out->block_len),
 	};
 	write_whole(out->fd, iov, 4);
+	show(out);
 	pthread_mutex_unlock(&out->lock);
 }
 
@@ -92,41 +100,150 @@ void output_message(struct output *out, enum bmap_log_level level, const char *f
 	output_log(out, level, text);
 }
 
-unsigned output_columns(const struct output *out)
+struct output_size output_size(const struct output *out)
 {
-	struct winsize size;
+	struct output_size size = { 80, 24 };
+	struct winsize w;
 
-	if (ioctl(out->fd, TIOCGWINSZ, &size) || size.ws_col == 0)
-		return 80;
-	return size.ws_col < OUTPUT_MAX_COLUMNS ? size.ws_col : OUTPUT_MAX_COLUMNS;
+	if (ioctl(out->fd, TIOCGWINSZ, &w))
+		return size;
+	if (w.ws_col)
+		size.columns = w.ws_col < OUTPUT_MAX_COLUMNS ? w.ws_col : OUTPUT_MAX_COLUMNS;
+	if (w.ws_row)
+		size.rows = w.ws_row;
+	return size;
+}
+
+/* What brings the cursor to where the block begins, and, with erase, leaves nothing of it. Called
+ * by a signal handler too, so without snprintf(). */
+static size_t compose_up(char out[BACK_ROOM], unsigned rows, bool erase)
+{
+	char digits[12];
+	size_t len = 0, count = 0;
+
+	out[len++] = '\r';
+	for (unsigned n = rows - 1; n; n /= 10)
+		digits[count++] = (char)('0' + n % 10);
+	if (count) {
+		out[len++] = '\x1b';
+		out[len++] = '[';
+		while (count)
+			out[len++] = digits[--count];
+		out[len++] = 'A';
+	}
+	if (erase) {
+		memcpy(out + len, rows > 1 ? ERASE_BELOW : ERASE_REST, 3);
+		len += 3;
+	}
+	return len;
+}
+
+/* The same for what is on the screen now, which then counts as gone. */
+static size_t compose_back(char back[BACK_ROOM], struct output *out, bool erase)
+{
+	unsigned rows = atomic_exchange(&out->rows, 0);
+
+	/* A terminal of another width may have wrapped the lines, or not. */
+	if (rows > 1 && output_size(out).columns != out->drawn_columns)
+		return (size_t)snprintf(back, BACK_ROOM, "\r\n");
+	return rows ? compose_up(back, rows, erase) : 0;
+}
+
+static void show(struct output *out)
+{
+	if (out->block_len)
+		atomic_store(&out->rows, out->block_rows);
+}
+
+static bool reserve_block(struct output *out, size_t room)
+{
+	char *block;
+
+	if (room <= out->block_room)
+		return true;
+	block = realloc(out->block, room);
+	if (!block)
+		return false;
+	out->block = block;
+	out->block_room = room;
+	return true;
+}
+
+/* Lines are erased behind their text, not before it: that would flicker. */
+static bool set_block(struct output *out, const char *text)
+{
+	size_t rest = strlen(text);
+
+	out->block_len = 0;
+	out->block_rows = 0;
+	while (rest) {
+		size_t len = strcspn(text, "\n");
+		size_t shown = len < OUTPUT_MAX_COLUMNS ? len : OUTPUT_MAX_COLUMNS;
+
+		if (!reserve_block(out, out->block_len + shown + sizeof(END_OF_LINE)))
+			return false;
+		if (out->block_rows++) {
+			memcpy(out->block + out->block_len, END_OF_LINE, strlen(END_OF_LINE));
+			out->block_len += strlen(END_OF_LINE);
+		}
+		memcpy(out->block + out->block_len, text, shown);
+		out->block_len += shown;
+		text += len + (text[len] != '\0');
+		rest = strlen(text);
+	}
+	return true;
 }
 
 void output_draw(struct output *out, const char *text)
 {
+	char back[BACK_ROOM];
+	unsigned before;
+	size_t back_len;
+
 	pthread_mutex_lock(&out->lock);
-	out->line_len = strnlen(text, sizeof(out->line) - 1);
-	memcpy(out->line, text, out->line_len);
-	out->line[out->line_len] = '\0';
+	before = atomic_load(&out->rows);
+	back_len = compose_back(back, out, false);
+	if (!set_block(out, text))
+		out->block_len = 0; /* no memory for what is only decoration */
+	if (!back_len)
+		back_len = compose_up(back, 1, false);
 	struct iovec iov[] = {
-		piece("\r", 1),
-		piece(out->line, out->line_len),
-		/* Erased behind the text, not before it: that would flicker. */
-		piece("\x1b[K", 3),
+		piece(back, back_len),
+		piece(out->block, out->block_len),
+		piece(before > out->block_rows ? ERASE_BELOW : ERASE_REST, 3),
 	};
 	write_whole(out->fd, iov, 3);
+	out->drawn_columns = output_size(out).columns;
+	show(out);
 	pthread_mutex_unlock(&out->lock);
 }
 
 void output_end_line(struct output *out)
 {
 	pthread_mutex_lock(&out->lock);
-	if (out->line_len) {
+	if (atomic_exchange(&out->rows, 0)) {
 		struct iovec end = piece("\n", 1);
 
 		write_whole(out->fd, &end, 1);
 	}
-	out->line_len = 0;
+	free(out->block);
+	out->block = NULL;
+	out->block_len = out->block_room = 0;
 	pthread_mutex_unlock(&out->lock);
+}
+
+void output_from_signal(struct output *out, const char *text, size_t len)
+{
+	unsigned rows = atomic_exchange(&out->rows, 0);
+	char back[BACK_ROOM];
+	ssize_t ignored;
+
+	if (out->live) {
+		ignored = write(out->fd, back, compose_up(back, rows ? rows : 1, true));
+		(void)ignored;
+	}
+	ignored = write(out->fd, text, len);
+	(void)ignored;
 }
 
 /* Almost always one writev(2); goes on after a short one, and waits where standard error was made

@@ -7,14 +7,22 @@
 #include <string.h>
 #include <time.h>
 
-#define PREFIX "bmaptool: info: "
 #define BAR_MIN 8u /* with its brackets; below that it says nothing */
 #define BAR_MAX 42u
-#define NS_PER_S 1000000000u
 
 static void compose_head(char *out, size_t room, const struct progress_view *v);
 static size_t compose_tail(char *out, size_t room, size_t fit, const struct progress_view *v);
-static void compose_bar(char *out, size_t width, unsigned percent);
+
+/* All there is to do in the step that the view shows; 0: not known. */
+static uint64_t step_total(const struct progress_view *v)
+{
+	return v->reading_back && !v->total_bytes ? v->done_bytes : v->total_bytes;
+}
+
+static uint64_t step_done(const struct progress_view *v)
+{
+	return v->reading_back ? v->read_back_bytes : v->done_bytes;
+}
 
 void progress_render(char *out, unsigned columns, const struct progress_view *v)
 {
@@ -31,13 +39,13 @@ void progress_render(char *out, unsigned columns, const struct progress_view *v)
 		return;
 	}
 	tail_len = compose_tail(tail, sizeof(tail), room - len, v);
-	if (v->total_bytes && room - len - tail_len > BAR_MIN) {
+	if (step_total(v) && room - len - tail_len > BAR_MIN) {
 		size_t width = room - len - tail_len - 1;
 
 		if (width > BAR_MAX)
 			width = BAR_MAX;
 		out[len++] = ' ';
-		compose_bar(out + len, width, percent_of(v->done_bytes, v->total_bytes));
+		text_bar(out + len, width, percent_of(step_done(v), step_total(v)));
 		len += width;
 	}
 	memcpy(out + len, tail, tail_len + 1);
@@ -46,22 +54,17 @@ void progress_render(char *out, unsigned columns, const struct progress_view *v)
 static void compose_head(char *out, size_t room, const struct progress_view *v)
 {
 	char size[TEXT_ROOM];
+	int n;
 
 	if (v->total_bytes)
-		snprintf(out, room, PREFIX "%u%% %s", percent_of(v->done_bytes, v->total_bytes),
-			 v->verb);
+		n = snprintf(out, room, PROGRESS_PREFIX "%u%% %s",
+			     percent_of(v->done_bytes, v->total_bytes), v->verb);
 	else
-		snprintf(out, room, PREFIX "%s %s", text_size(size, v->done_bytes), v->verb);
-}
-
-/* "0:07", "1:02:03": hours are allowed here, no script reads it. */
-static void compose_clock(char out[TEXT_ROOM], uint64_t seconds)
-{
-	if (seconds >= 3600)
-		snprintf(out, TEXT_ROOM, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, seconds / 3600,
-			 seconds / 60 % 60, seconds % 60);
-	else
-		snprintf(out, TEXT_ROOM, "%" PRIu64 ":%02" PRIu64, seconds / 60, seconds % 60);
+		n = snprintf(out, room, PROGRESS_PREFIX "%s %s", text_size(size, v->done_bytes),
+			     v->verb);
+	if (v->reading_back)
+		snprintf(out + n, room - (size_t)n, ", reading back %u%%",
+			 percent_of(v->read_back_bytes, step_total(v)));
 }
 
 static void compose_left(char *out, size_t room, const struct progress_view *v)
@@ -76,10 +79,10 @@ static void compose_left(char *out, size_t room, const struct progress_view *v)
 	*out = '\0';
 	if (v->finished)
 		return;
-	if (v->total_bytes && v->done_bytes < v->total_bytes && speed) {
-		compose_clock(clock, (v->total_bytes - v->done_bytes) / speed);
+	if (step_done(v) < step_total(v) && speed) {
+		text_clock(clock, (step_total(v) - step_done(v)) / speed);
 		snprintf(out, room, ", %s left", clock);
-	} else if (!v->total_bytes && v->source_total_bytes) {
+	} else if (!step_total(v) && v->source_total_bytes) {
 		snprintf(out, room, ", %u%% of the source read",
 			 percent_of(v->source_read_bytes, v->source_total_bytes));
 	}
@@ -93,7 +96,7 @@ static size_t compose_tail(char *out, size_t room, size_t fit, const struct prog
 	int n;
 
 	if (v->flushing) {
-		compose_clock(clock, v->flushing_ns / NS_PER_S);
+		text_clock(clock, v->flushing_ns / NS_PER_S);
 		n = snprintf(out, room, ", flushing the device's cache %s", clock);
 		if ((size_t)n > fit)
 			n = snprintf(out, room, ", flushing");
@@ -117,41 +120,18 @@ static size_t compose_tail(char *out, size_t room, size_t fit, const struct prog
 	return (size_t)n;
 }
 
-static void compose_bar(char *out, size_t width, unsigned percent)
-{
-	size_t inside = width - 2;
-	size_t full = inside * percent / 100;
-
-	out[0] = '[';
-	memset(out + 1, '#', full);
-	memset(out + 1 + full, '.', inside - full);
-	out[width - 1] = ']';
-	out[width] = '\0';
-}
-
 void progress_init(struct progress *p, struct output *out, const char *verb)
 {
 	*p = (struct progress){ .out = out, .view = { .verb = verb } };
 }
 
-static uint64_t per_second(uint64_t bytes, uint64_t ns)
-{
-	return ns ? (uint64_t)((double)bytes * NS_PER_S / (double)ns) : 0;
-}
-
 static void measure_speed(struct progress *p, uint64_t now_ns)
 {
 	struct progress_view *v = &p->view;
-	unsigned newest = p->samples % PROGRESS_SAMPLES;
-	unsigned oldest;
+	uint64_t start_ns = v->reading_back ? p->read_back_start_ns : p->start_ns;
 
-	p->sample[newest].at_ns = now_ns;
-	p->sample[newest].done_bytes = v->done_bytes;
-	p->samples++;
-	oldest = p->samples < PROGRESS_SAMPLES ? 0 : p->samples % PROGRESS_SAMPLES;
-	v->now_bytes_per_s = per_second(v->done_bytes - p->sample[oldest].done_bytes,
-					now_ns - p->sample[oldest].at_ns);
-	v->average_bytes_per_s = per_second(v->done_bytes, now_ns - p->start_ns);
+	v->now_bytes_per_s = speed_update(&p->speed, now_ns, step_done(v));
+	v->average_bytes_per_s = speed_per_second(step_done(v), now_ns - start_ns);
 }
 
 void progress_begin(struct progress *p, uint64_t now_ns)
@@ -160,55 +140,84 @@ void progress_begin(struct progress *p, uint64_t now_ns)
 	measure_speed(p, now_ns);
 }
 
-void progress_update(struct progress *p, uint64_t now_ns, uint64_t done_bytes, uint64_t total_bytes)
-{
-	progress_update_source(p, now_ns, done_bytes, total_bytes, 0, 0, false);
-}
-
 static void draw(struct progress *p)
 {
 	char line[OUTPUT_MAX_COLUMNS + 1];
 
 	if (!p->out->live)
 		return;
-	progress_render(line, output_columns(p->out), &p->view);
+	progress_render(line, output_size(p->out).columns, &p->view);
 	output_draw(p->out, line);
 }
 
-void progress_update_source(struct progress *p, uint64_t now_ns, uint64_t done_bytes,
-			    uint64_t total_bytes, uint64_t source_read_bytes,
-			    uint64_t source_total_bytes, bool flushing)
+static void begin_read_back(struct progress *p, uint64_t now_ns)
+{
+	p->read_back_start_ns = now_ns;
+	p->written_per_s = p->view.average_bytes_per_s;
+	p->speed = (struct speed){ 0 };
+	p->view.read_back_bytes = 0;
+}
+
+void progress_note(struct progress *p, uint64_t now_ns, const struct progress_facts *facts)
 {
 	struct progress_view *v = &p->view;
 
 	p->reported = true;
 	if (!p->start_ns)
 		p->start_ns = now_ns;
-	if (flushing && !v->flushing)
+	if (facts->flushing && !v->flushing)
 		p->flush_start_ns = now_ns;
+	if (facts->reading_back && !v->reading_back)
+		begin_read_back(p, now_ns);
 	/* What was shown is never taken back. */
-	if (done_bytes > v->done_bytes)
-		v->done_bytes = done_bytes;
-	v->total_bytes = total_bytes;
-	v->source_read_bytes = source_read_bytes;
-	v->source_total_bytes = source_total_bytes;
-	v->flushing = flushing;
-	v->flushing_ns = flushing ? now_ns - p->flush_start_ns : 0;
+	if (facts->done_bytes > v->done_bytes)
+		v->done_bytes = facts->done_bytes;
+	if (facts->read_back_bytes > v->read_back_bytes)
+		v->read_back_bytes = facts->read_back_bytes;
+	v->total_bytes = facts->total_bytes;
+	v->source_read_bytes = facts->source_read_bytes;
+	v->source_total_bytes = facts->source_total_bytes;
+	v->reading_back |= facts->reading_back;
+	v->flushing = facts->flushing;
+	v->flushing_ns = facts->flushing ? now_ns - p->flush_start_ns : 0;
 	measure_speed(p, now_ns);
-	draw(p);
-	if (p->psplash && total_bytes)
-		psplash_send(p->psplash, percent_of(v->done_bytes, total_bytes));
-	else if (p->psplash && source_total_bytes)
+	if (p->psplash && v->total_bytes)
+		psplash_send(p->psplash, percent_of(v->done_bytes, v->total_bytes));
+	else if (p->psplash && v->source_total_bytes)
 		/* 100 is said by progress_end(): a source is read before it is written. */
-		psplash_send(p->psplash, percent_of(source_read_bytes, source_total_bytes + 1));
+		psplash_send(p->psplash,
+			     percent_of(v->source_read_bytes, v->source_total_bytes + 1));
+}
+
+void progress_show(struct progress *p, uint64_t now_ns, const struct progress_facts *facts)
+{
+	progress_note(p, now_ns, facts);
+	draw(p);
+}
+
+void progress_update(struct progress *p, uint64_t now_ns, uint64_t done_bytes, uint64_t total_bytes)
+{
+	progress_show(
+		p, now_ns,
+		&(struct progress_facts){ .done_bytes = done_bytes, .total_bytes = total_bytes });
+}
+
+void progress_finish(struct progress *p)
+{
+	struct progress_view *v = &p->view;
+
+	if (v->total_bytes)
+		v->done_bytes = v->total_bytes;
+	if (v->reading_back)
+		v->average_bytes_per_s = p->written_per_s;
+	v->finished = true;
+	v->flushing = v->reading_back = false;
 }
 
 void progress_end(struct progress *p, bool success)
 {
 	if (success && p->reported) {
-		p->view.done_bytes = p->view.total_bytes ? p->view.total_bytes : p->view.done_bytes;
-		p->view.finished = true;
-		p->view.flushing = false;
+		progress_finish(p);
 		draw(p);
 	}
 	output_end_line(p->out);

@@ -8,6 +8,7 @@
 
 #include "cli/output.h"
 #include "cli/psplash.h"
+#include "cli/speed.h"
 
 #include <stdint.h>
 
@@ -21,26 +22,32 @@ struct progress_view {
 	bool finished; /* no time left is shown */
 	bool flushing; /* the device empties its cache; all bytes were handed to it */
 	uint64_t flushing_ns; /* for how long so far */
+	bool reading_back; /* what was written is read and compared: speeds and bar are of that */
+	uint64_t read_back_bytes; /* of done_bytes */
 };
+
+#define PROGRESS_PREFIX "bmaptool: info: "
 
 /* Writes the line for a terminal of that width (one column stays free: a full line wraps on some)
  * to out, at least OUTPUT_MAX_COLUMNS + 1 bytes. What matters most is first and stays longest:
  * "bmaptool: info: 42% copied", then speed, time left, bar, average. */
 void progress_render(char *out, unsigned columns, const struct progress_view *view);
 
-#define PROGRESS_SAMPLES 16
-
 struct progress {
 	struct output *out; /* constant, as is verb */
 	struct psplash *psplash; /* NULL: none */
 	struct progress_view view; /* the last one */
-	uint64_t start_ns, flush_start_ns; /* 0: not begun */
+	uint64_t start_ns, flush_start_ns, read_back_start_ns; /* 0: not begun */
+	uint64_t written_per_s; /* the average before it was read back */
 	bool reported; /* there is something to show at the end */
-	/* The last reports: "now" is the speed between the oldest and the newest of them. */
-	struct {
-		uint64_t at_ns, done_bytes;
-	} sample[PROGRESS_SAMPLES];
-	unsigned samples; /* all so far; the newest is at (samples - 1) % PROGRESS_SAMPLES */
+	struct speed speed;
+};
+
+struct progress_facts {
+	uint64_t done_bytes, total_bytes; /* total 0: not known */
+	uint64_t source_read_bytes, source_total_bytes; /* total 0: not known */
+	uint64_t read_back_bytes;
+	bool flushing, reading_back;
 };
 
 void progress_init(struct progress *p, struct output *out, const char *verb);
@@ -50,10 +57,12 @@ void progress_begin(struct progress *p, uint64_t now_ns);
 /* A report. now_ns: CLOCK_MONOTONIC. */
 void progress_update(struct progress *p, uint64_t now_ns, uint64_t done_bytes,
 		     uint64_t total_bytes);
-/* The same where the total may be unknown, and where all bytes may be waiting for a flush. */
-void progress_update_source(struct progress *p, uint64_t now_ns, uint64_t done_bytes,
-			    uint64_t total_bytes, uint64_t source_read_bytes,
-			    uint64_t source_total_bytes, bool flushing);
+/* The same where there is more to tell than that. */
+void progress_show(struct progress *p, uint64_t now_ns, const struct progress_facts *facts);
+/* The same, but for drawing: that is the caller's. */
+void progress_note(struct progress *p, uint64_t now_ns, const struct progress_facts *facts);
+/* All is done, as the view says after it; that too is drawn by the caller. */
+void progress_finish(struct progress *p);
 /* The job ended. If it was a success the line shows 100 %. */
 void progress_end(struct progress *p, bool success);
 

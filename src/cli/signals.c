@@ -20,7 +20,8 @@
 /* The only mutable globals of the program: a handler is given nothing else. */
 static _Atomic(struct bmap_stop *) job_stop;
 static atomic_int first_signal;
-static atomic_bool erase_line, say_nothing;
+static _Atomic(struct output *) job_output; /* NULL: standard error as it is */
+static atomic_bool say_nothing;
 /* Two texts in turn: the handler writes out the one that is complete. */
 static char state_text[2][STATE_ROOM];
 static size_t state_len[2];
@@ -28,8 +29,14 @@ static atomic_uint state_current;
 
 static void put(const char *text, size_t len)
 {
-	ssize_t ignored = write(STDERR_FILENO, text, len);
+	struct output *out = atomic_load(&job_output);
+	ssize_t ignored;
 
+	if (out) {
+		output_from_signal(out, text, len);
+		return;
+	}
+	ignored = write(STDERR_FILENO, text, len);
 	(void)ignored;
 }
 
@@ -41,30 +48,25 @@ static void on_signal(int number)
 
 	if (stop && atomic_compare_exchange_strong(&first_signal, &none, number)) {
 		bmap_stop_request(stop);
-		if (!atomic_load(&say_nothing)) {
-			if (atomic_load(&erase_line))
-				put(OUTPUT_ERASE, sizeof(OUTPUT_ERASE) - 1);
+		if (!atomic_load(&say_nothing))
 			put(NOTICE, sizeof(NOTICE) - 1);
-		}
 	} else {
 		unsigned current = atomic_load(&state_current) % 2;
 
-		if (atomic_load(&erase_line))
-			put(OUTPUT_ERASE, sizeof(OUTPUT_ERASE) - 1);
 		put(state_text[current], state_len[current]);
 		_exit(128 + number);
 	}
 	errno = saved;
 }
 
-void signals_install(struct bmap_stop *stop, bool live, bool quiet)
+void signals_install(struct bmap_stop *stop, struct output *out, bool quiet)
 {
 	static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction action = { .sa_handler = on_signal };
 	struct sigaction old;
 
 	signals_set_state("nothing was done yet");
-	atomic_store(&erase_line, live);
+	atomic_store(&job_output, out);
 	atomic_store(&say_nothing, quiet);
 	atomic_store(&job_stop, stop);
 	sigemptyset(&action.sa_mask);
@@ -90,6 +92,7 @@ void signals_forget(void)
 			signal(numbers[i], SIG_DFL);
 	}
 	atomic_store(&job_stop, NULL);
+	atomic_store(&job_output, NULL);
 }
 
 void signals_set_state(const char *fmt, ...)

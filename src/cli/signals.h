@@ -9,11 +9,13 @@
 #ifndef CLI_SIGNALS_H
 #define CLI_SIGNALS_H
 
+#include "cli/output.h"
+
 #include <bmap/stop.h>
 
-/* stop is borrowed until signals_forget(). live: a progress line may be on the terminal, erase it
- * first. quiet: the first signal says nothing. */
-void signals_install(struct bmap_stop *stop, bool live, bool quiet);
+/* Both are borrowed until signals_forget(); out may be NULL. quiet: the first signal says nothing.
+ */
+void signals_install(struct bmap_stop *stop, struct output *out, bool quiet);
 /* From here on a signal finds no job: it ends the process. */
 void signals_forget(void);
 /* What a second signal prints, without a newline; copied. Cheap: for every progress report. */

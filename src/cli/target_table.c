@@ -22,9 +22,7 @@ static const char *verdict_of(const struct bmap_target_report *t)
 	return t->state == BMAP_TARGET_INTERRUPTED ? "interrupted" : "failed";
 }
 
-/* What the error says behind the target's name; NULL: it does not begin with that, so it is of
- * something else. */
-static const char *own_reason(const struct bmap_target_report *t)
+const char *target_own_reason(const struct bmap_target_report *t)
 {
 	size_t len = strlen(t->name);
 
@@ -36,7 +34,7 @@ static const char *own_reason(const struct bmap_target_report *t)
 
 static const char *where(char out[WHERE_ROOM], const struct bmap_target_report *t)
 {
-	if (!own_reason(t) || !t->error->has_offset)
+	if (!target_own_reason(t) || !t->error->has_offset)
 		return "";
 	if (t->size_bytes)
 		snprintf(out, WHERE_ROOM, "sector %" PRIu64, t->error->offset_bytes / SECTOR_BYTES);
@@ -47,7 +45,7 @@ static const char *where(char out[WHERE_ROOM], const struct bmap_target_report *
 
 static const char *reason(const struct bmap_target_report *t, const struct bmap_error *job_error)
 {
-	const char *own = own_reason(t);
+	const char *own = target_own_reason(t);
 
 	if (own)
 		return own;

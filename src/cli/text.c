@@ -47,6 +47,28 @@ char *text_speed(char out[TEXT_ROOM], uint64_t bytes, uint64_t ns)
 	return out;
 }
 
+char *text_clock(char out[TEXT_ROOM], uint64_t seconds)
+{
+	if (seconds >= 3600)
+		snprintf(out, TEXT_ROOM, "%" PRIu64 ":%02" PRIu64 ":%02" PRIu64, seconds / 3600,
+			 seconds / 60 % 60, seconds % 60);
+	else
+		snprintf(out, TEXT_ROOM, "%" PRIu64 ":%02" PRIu64, seconds / 60, seconds % 60);
+	return out;
+}
+
+void text_bar(char *out, size_t width, unsigned percent)
+{
+	size_t inside = width - 2;
+	size_t full = inside * percent / 100;
+
+	out[0] = '[';
+	memset(out + 1, '#', full);
+	memset(out + 1 + full, '.', inside - full);
+	out[width - 1] = ']';
+	out[width] = '\0';
+}
+
 unsigned percent_of(uint64_t done, uint64_t total)
 {
 	if (done >= total)

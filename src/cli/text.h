@@ -16,8 +16,13 @@ char *text_size(char out[TEXT_ROOM], uint64_t bytes);
 char *text_time(char out[TEXT_ROOM], uint64_t ns);
 /* "104.2 MiB/sec", never another unit, for the same reason. 0 bytes are 0.0, however fast. */
 char *text_speed(char out[TEXT_ROOM], uint64_t bytes, uint64_t ns);
+/* "0:07", "1:02:03": for people only, as no script reads hours. */
+char *text_clock(char out[TEXT_ROOM], uint64_t seconds);
 /* Whole percent, rounded down: 100 only if done is all of total (> 0). */
 unsigned percent_of(uint64_t done, uint64_t total);
+
+/* "[###...]", width columns with its brackets, at least 2; out: width + 1 bytes. */
+void text_bar(char *out, size_t width, unsigned percent);
 
 /* Copies at most room bytes of text, control characters as '?' (file names may hold any). Returns
  * how many; no 0 is put behind them. */

@@ -60,14 +60,19 @@ def wait_until_signals_are_handled(running):
     time.sleep(0.2)
 
 
-def on_terminal(*args, columns=80, during=None):
+def set_size(fd, rows, columns):
+    fcntl.ioctl(fd, 0x5414, struct.pack("HHHH", rows, columns, 0, 0))  # TIOCSWINSZ
+
+
+def on_terminal(*args, rows=24, columns=80, during=None, resize=None):
     """Runs the program with a terminal as standard output and error: (exit code, what it showed).
-    during(pid, shown) is called whenever something was shown."""
+    during(pid, shown) is called whenever something was shown; resize(shown) then says (rows, columns)
+    or None."""
     pid, master = pty.fork()
     if not pid:
         try:
             os.environ["TERM"] = "xterm"
-            fcntl.ioctl(1, 0x5414, struct.pack("HHHH", 24, columns, 0, 0))  # TIOCSWINSZ
+            set_size(1, rows, columns)
             os.execv(d.BMAPTOOL, [d.BMAPTOOL] + [str(a) for a in args])
         finally:
             os._exit(99)
@@ -81,6 +86,9 @@ def on_terminal(*args, columns=80, during=None):
         if not part:
             break
         shown += part
+        size = resize(shown.decode(errors="replace")) if resize else None
+        if size:
+            set_size(master, *size)
         if during:
             during(pid, shown.decode(errors="replace"))
     os.close(master)

@@ -101,6 +101,58 @@ static void a_line_goes_above_the_progress_line(void **state)
 	listener_close(&l);
 }
 
+static void a_block_of_lines_goes_down_below_messages(void **state)
+{
+	struct listener l;
+
+	(void)state;
+	listener_open(&l, false, false);
+	output_draw(&l.out, "one\ntwo\nall");
+	assert_string_equal(listener_read(&l), "\rone\x1b[K\ntwo\x1b[K\nall\x1b[K");
+	output_draw(&l.out, "1\n2\n3");
+	assert_string_equal(listener_read(&l), "\r\x1b[2A1\x1b[K\n2\x1b[K\n3\x1b[K");
+	output_info(&l.out, "news");
+	assert_string_equal(listener_read(&l), "\r\x1b[2A\x1b[Jbmaptool: info: news\n"
+					       "1\x1b[K\n2\x1b[K\n3");
+	/* Less than before: nothing of the rest stays. */
+	output_draw(&l.out, "all");
+	assert_string_equal(listener_read(&l), "\r\x1b[2Aall\x1b[J");
+	output_draw(&l.out, "a\nb");
+	assert_string_equal(listener_read(&l), "\ra\x1b[K\nb\x1b[K");
+	output_end_line(&l.out);
+	assert_string_equal(listener_read(&l), "\n");
+	output_info(&l.out, "after");
+	assert_string_equal(listener_read(&l), "bmaptool: info: after\n");
+	listener_close(&l);
+}
+
+static void a_signal_takes_the_place_of_what_is_drawn(void **state)
+{
+	struct listener l;
+
+	(void)state;
+	listener_open(&l, false, false);
+	l.out.live = true;
+	output_from_signal(&l.out, "stop\n", 5);
+	assert_string_equal(listener_read(&l), "\r\x1b[K");
+	assert_string_equal(listener_read(&l), "stop\n");
+	output_draw(&l.out, "0\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12");
+	listener_read(&l);
+	output_from_signal(&l.out, "stop\n", 5);
+	assert_string_equal(listener_read(&l), "\r\x1b[12A\x1b[J");
+	assert_string_equal(listener_read(&l), "stop\n");
+	/* It comes back below, and does not reach above the notice. */
+	output_info(&l.out, "news");
+	assert_memory_equal(listener_read(&l), "bmaptool: info: news\n0\x1b[K\n1\x1b[K\n", 31);
+	output_from_signal(&l.out, "stop\n", 5);
+	listener_read(&l);
+	listener_read(&l);
+	output_draw(&l.out, "one\ntwo");
+	assert_string_equal(listener_read(&l), "\rone\x1b[K\ntwo\x1b[K");
+	output_end_line(&l.out);
+	listener_close(&l);
+}
+
 static void a_file_name_cannot_command_the_terminal(void **state)
 {
 	struct listener l;
@@ -134,6 +186,7 @@ static void a_very_long_message_is_cut_not_overrun(void **state)
 		assert_true(strlen(got) > 8000 && got[strlen(got) - 1] == '\n');
 	}
 	assert_int_equal(strlen(listener_read(&l)), OUTPUT_MAX_COLUMNS + 4);
+	output_end_line(&l.out);
 	listener_close(&l);
 	free(text);
 }
@@ -203,6 +256,8 @@ int main(void)
 		cmocka_unit_test(each_line_is_one_write_with_its_prefix),
 		cmocka_unit_test(what_was_not_asked_for_is_not_shown),
 		cmocka_unit_test(a_line_goes_above_the_progress_line),
+		cmocka_unit_test(a_block_of_lines_goes_down_below_messages),
+		cmocka_unit_test(a_signal_takes_the_place_of_what_is_drawn),
 		cmocka_unit_test(a_file_name_cannot_command_the_terminal),
 		cmocka_unit_test(a_very_long_message_is_cut_not_overrun),
 		cmocka_unit_test(lines_of_many_threads_do_not_mix),

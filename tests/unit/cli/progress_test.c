@@ -12,7 +12,40 @@
 
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 #define MIB (1024ull * 1024)
-#define NS_PER_S 1000000000ull
+
+/* A terminal of our own: what is drawn on it, and how wide it says it is. */
+struct terminal {
+	int master, slave;
+	struct output out;
+};
+
+static void terminal_open(struct terminal *t, unsigned short columns)
+{
+	struct winsize size = { .ws_row = 24, .ws_col = columns };
+
+	assert_int_equal(openpty(&t->master, &t->slave, NULL, NULL, &size), 0);
+	fcntl(t->master, F_SETFL, O_NONBLOCK);
+	output_init(&t->out, false, false);
+	t->out.fd = t->slave;
+	t->out.live = true;
+}
+
+static size_t terminal_read(struct terminal *t, char *text, size_t room)
+{
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(t->master, text + len, room - 1 - len)) > 0)
+		len += (size_t)n;
+	text[len] = '\0';
+	return len;
+}
+
+static void terminal_close(struct terminal *t)
+{
+	close(t->master);
+	close(t->slave);
+}
 
 static const struct progress_view half = {
 	.verb = "copied",
@@ -98,6 +131,55 @@ static void the_special_moments_are_said(void **state)
 	assert_null(strchr(line, '%'));
 }
 
+static void reading_back_is_a_step_of_its_own(void **state)
+{
+	struct progress_view v = half;
+	char line[OUTPUT_MAX_COLUMNS + 1];
+
+	(void)state;
+	v.done_bytes = v.total_bytes;
+	v.reading_back = true;
+	v.read_back_bytes = 250 * MIB;
+	progress_render(line, 80, &v);
+	assert_string_equal(line, "bmaptool: info: 100% copied, reading back 25% [#......], 100.0 "
+				  "MiB/s, 0:07 left");
+	v.total_bytes = 0;
+	v.source_total_bytes = 7;
+	progress_render(line, 200, &v);
+	assert_non_null(strstr(line, "1000.0 MiB copied, reading back 25% ["));
+	assert_null(strstr(line, "source"));
+}
+
+static void the_speed_of_reading_back_is_not_that_of_writing(void **state)
+{
+	struct progress_facts facts = { .total_bytes = 100 * MIB };
+	struct terminal t;
+	struct progress p;
+	char text[8192];
+
+	(void)state;
+	terminal_open(&t, 100);
+	progress_init(&p, &t.out, "copied");
+	for (unsigned i = 0; i <= 10; i++) {
+		facts.done_bytes = i * 10 * MIB;
+		progress_show(&p, (i + 1) * NS_PER_S, &facts);
+	}
+	facts.reading_back = true;
+	for (unsigned i = 0; i <= 2; i++) {
+		facts.read_back_bytes = i * 30 * MIB;
+		terminal_read(&t, text, sizeof(text));
+		progress_show(&p, (i + 12) * NS_PER_S, &facts);
+	}
+	terminal_read(&t, text, sizeof(text));
+	assert_non_null(strstr(text, "100% copied, reading back 60% ["));
+	assert_non_null(strstr(text, "30.0 MiB/s (average 30.0), 0:01 left"));
+	progress_end(&p, true);
+	terminal_read(&t, text, sizeof(text));
+	assert_non_null(strstr(text, "100% copied [")); /* and the speed is the copy's again */
+	assert_non_null(strstr(text, ", 10.0 MiB/s"));
+	terminal_close(&t);
+}
+
 static void time_left_follows_what_has_become_slow(void **state)
 {
 	static const struct {
@@ -121,40 +203,6 @@ static void time_left_follows_what_has_become_slow(void **state)
 		if (cases[i].left ? !strstr(line, cases[i].left) : strstr(line, "left") != NULL)
 			fail_msg("case %zu: '%s'", i, line);
 	}
-}
-
-/* A terminal of our own: what is drawn on it, and how wide it says it is. */
-struct terminal {
-	int master, slave;
-	struct output out;
-};
-
-static void terminal_open(struct terminal *t, unsigned short columns)
-{
-	struct winsize size = { .ws_row = 24, .ws_col = columns };
-
-	assert_int_equal(openpty(&t->master, &t->slave, NULL, NULL, &size), 0);
-	fcntl(t->master, F_SETFL, O_NONBLOCK);
-	output_init(&t->out, false, false);
-	t->out.fd = t->slave;
-	t->out.live = true;
-}
-
-static size_t terminal_read(struct terminal *t, char *text, size_t room)
-{
-	size_t len = 0;
-	ssize_t n;
-
-	while ((n = read(t->master, text + len, room - 1 - len)) > 0)
-		len += (size_t)n;
-	text[len] = '\0';
-	return len;
-}
-
-static void terminal_close(struct terminal *t)
-{
-	close(t->master);
-	close(t->slave);
 }
 
 static void a_job_on_a_terminal_rises_to_a_hundred(void **state)
@@ -277,6 +325,8 @@ int main(void)
 		cmocka_unit_test(each_width_shows_what_matters_most),
 		cmocka_unit_test(no_line_is_wider_than_the_terminal),
 		cmocka_unit_test(the_special_moments_are_said),
+		cmocka_unit_test(reading_back_is_a_step_of_its_own),
+		cmocka_unit_test(the_speed_of_reading_back_is_not_that_of_writing),
 		cmocka_unit_test(time_left_follows_what_has_become_slow),
 		cmocka_unit_test(a_job_on_a_terminal_rises_to_a_hundred),
 		cmocka_unit_test(a_terminal_that_shrinks_is_followed),

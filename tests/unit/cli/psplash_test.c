@@ -144,8 +144,14 @@ static void a_hundred_comes_only_at_the_end_of_a_success(void **state)
 	progress_init(&progress, &out, "copied");
 	progress.psplash = &p;
 	/* No total: all of the source was read, but not all of it is written. */
-	progress_update_source(&progress, 1, MIB, 0, 5 * MIB, 10 * MIB, false);
-	progress_update_source(&progress, 2, MIB, 0, 10 * MIB, 10 * MIB, false);
+	progress_show(&progress, 1,
+		      &(struct progress_facts){ .done_bytes = MIB,
+						.source_read_bytes = 5 * MIB,
+						.source_total_bytes = 10 * MIB });
+	progress_show(&progress, 2,
+		      &(struct progress_facts){ .done_bytes = MIB,
+						.source_read_bytes = 10 * MIB,
+						.source_total_bytes = 10 * MIB });
 	assert_string_equal(read_all(reader), "PROGRESS 49\nPROGRESS 99\n");
 	progress_end(&progress, false);
 	assert_string_equal(read_all(reader), "");

@@ -48,7 +48,7 @@ static void signalled_once(int number)
 	struct bmap_error err;
 	struct bmap_stop *stop = bmap_stop_new(&err);
 
-	signals_install(stop, false, false);
+	signals_install(stop, NULL, false);
 	if (bmap_stop_requested(stop) || signals_exit_code())
 		_exit(98);
 	raise(number);
@@ -62,7 +62,7 @@ static void signalled_twice(int number)
 	struct bmap_error err;
 	struct bmap_stop *stop = bmap_stop_new(&err);
 
-	signals_install(stop, false, true);
+	signals_install(stop, NULL, true);
 	signals_set_state("%s: %d of %d bytes", "disk\nname", 1, 2);
 	raise(SIGINT);
 	raise(number);
@@ -73,7 +73,7 @@ static void signalled_after_the_job(int number)
 	struct bmap_error err;
 	struct bmap_stop *stop = bmap_stop_new(&err);
 
-	signals_install(stop, false, false);
+	signals_install(stop, NULL, false);
 	signals_forget();
 	bmap_stop_free(stop);
 	raise(number);
@@ -85,7 +85,7 @@ static void ignored_from_the_start(int number)
 	struct bmap_stop *stop = bmap_stop_new(&err);
 
 	signal(number, SIG_IGN);
-	signals_install(stop, false, false);
+	signals_install(stop, NULL, false);
 	raise(number);
 	_exit(bmap_stop_requested(stop));
 }
@@ -97,7 +97,7 @@ static void writing_to_a_closed_pipe(int ignored)
 	int fd[2];
 
 	(void)ignored;
-	signals_install(stop, false, false);
+	signals_install(stop, NULL, false);
 	_exit(pipe(fd) == 0 && close(fd[0]) == 0 && write(fd[1], "x", 1) == -1 ? 0 : 1);
 }
 
