@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* bmaptool copy: an image to a block device or file. */
 #include "cli/copy.h"
+#include "cli/size_range.h"
 
 #include <string.h>
 
@@ -24,6 +25,18 @@ static const struct option_def option_rows[] = {
 	{ OPTION_TEXT, "targets-from", .added = true, .value_name = "FILE", PLACE(targets_from),
 	  .help = "also write to the targets named in FILE (- for standard input): one a line, "
 		  "empty lines and those that begin with # do not count" },
+	{ OPTION_PAIR, "target-by", .added = true, .value_name = "KIND PATTERN", PLACE(targets_by),
+	  .help = "also write to every disk whose name matches PATTERN, such as by-id "
+		  "'usb-SanDisk*'; KIND is by-id or by-path (names in /dev/disk) or usb-path (the "
+		  "port, such as 1-1.4); may be given more than once" },
+	{ OPTION_TEXT, "expect-size", .added = true, .value_name = "SIZE[+-PERCENT]",
+	  PLACE(expect_size),
+	  .help = "refuse a device of another size: 32G is 32 GiB, 32GB as vendors count; 32GB+-5% "
+		  "lets it differ" },
+	{ OPTION_TEXT, "expect-model", .added = true, .value_name = "PATTERN", PLACE(expect_model),
+	  .help = "refuse a device whose model, or vendor and model, does not match" },
+	{ OPTION_COUNT, "expect-count", .added = true, .value_name = "N", PLACE(expect_count),
+	  .max = COPY_MAX_TARGETS, .help = "write nothing unless just N targets can be written" },
 	{ OPTION_FLAG, "removable-device", PLACE(removable_only),
 	  .help = "refuse DEST unless it is a removable block device" },
 	{ OPTION_FLAG, "allow-dev-files", .added = true, PLACE(allow_dev_files),
@@ -49,7 +62,9 @@ static const struct option_def option_rows[] = {
 
 static bool targets_named_elsewhere(const void *args)
 {
-	return ((const struct copy_args *)args)->targets_from;
+	const struct copy_args *a = args;
+
+	return a->targets_from || a->targets_by.count;
 }
 
 static const struct argument_def argument_rows[] = {
@@ -89,6 +104,27 @@ static bool is_standard_input(const char *name)
 	return name && !strcmp(name, "-");
 }
 
+static bool check_values(const struct copy_args *a, char *error)
+{
+	enum bmap_device_name name;
+	uint64_t least, most;
+
+	for (size_t i = 0; i < a->targets_by.count; i += 2) {
+		if (copy_target_kind(a->targets_by.texts[i], &name))
+			continue;
+		snprintf(error, OPTION_ERROR_ROOM,
+			 "option --target-by: '%.100s' is none of by-id, by-path, usb-path",
+			 a->targets_by.texts[i]);
+		return false;
+	}
+	if (!a->expect_size || size_range_parse(a->expect_size, &least, &most))
+		return true;
+	snprintf(error, OPTION_ERROR_ROOM,
+		 "option --expect-size: '%.100s' is not a size, such as 32G, 32GB or 32GB+-5%%",
+		 a->expect_size);
+	return false;
+}
+
 static bool check(const void *opaque, char *error)
 {
 	const struct copy_args *a = opaque;
@@ -103,7 +139,7 @@ static bool check(const void *opaque, char *error)
 	};
 
 	return conflicts_check(pairs, COUNT_OF(pairs), error) &&
-	       signature_args_check(&a->signature, error);
+	       signature_args_check(&a->signature, error) && check_values(a, error);
 }
 
 static int flash(struct run *run, const struct copy_args *a, const struct copy_targets *targets)
@@ -132,6 +168,11 @@ static int flash(struct run *run, const struct copy_args *a, const struct copy_t
 	options.queue_depth = a->queue_depth;
 	options.workers = a->workers;
 	options.stall_seconds = a->stall_seconds;
+	if (a->expect_size)
+		size_range_parse(a->expect_size, &options.expect.least_bytes,
+				 &options.expect.most_bytes);
+	options.expect.model = a->expect_model;
+	options.expect.count = a->expect_count;
 	options.log = &run->out.log;
 	options.stop = run->stop;
 	options.progress = copy_watch_report;

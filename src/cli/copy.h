@@ -21,6 +21,9 @@ struct copy_args {
 	const char *image;
 	struct text_list dests;
 	const char *targets_from;
+	struct text_list targets_by; /* kind and pattern in turn */
+	const char *expect_size, *expect_model;
+	unsigned expect_count;
 	const char *bmap;
 	const char *member;
 	bool no_bmap, no_verify, removable_only, allow_dev_files;
@@ -36,9 +39,14 @@ struct copy_targets {
 	const char **names; /* point into the arguments, and into what follows */
 	size_t count;
 	char *text; /* of --targets-from */
+	char **matched; /* by --target-by */
+	size_t matched_count;
 };
 
-/* Those of the arguments and of --targets-from, in this order. free them also after a failure. */
+/* False: kind is none that --target-by knows. */
+bool copy_target_kind(const char *kind, enum bmap_device_name *name);
+/* Those of the arguments, of --targets-from and of --target-by, in this order. free them also after
+ * a failure. */
 bool copy_targets_collect(struct copy_targets *targets, const struct copy_args *args,
 			  const struct bmap_stop *stop, struct bmap_error *err);
 void copy_targets_free(struct copy_targets *targets);

@@ -18,6 +18,8 @@ static bool read_names(struct copy_targets *targets, const char *path, const str
 		       struct bmap_error *err);
 static bool take_lines(struct copy_targets *targets, const char *path, size_t len,
 		       struct bmap_error *err);
+static bool match(struct copy_targets *targets, const char *kind, const char *pattern,
+		  struct bmap_error *err);
 
 __attribute__((format(printf, 3, 4))) static bool
 failure(struct bmap_error *err, enum bmap_error_code code, const char *fmt, ...)
@@ -53,11 +55,19 @@ bool copy_targets_collect(struct copy_targets *targets, const struct copy_args *
 	for (size_t i = 0; i < args->dests.count; i++)
 		if (!add(targets, args->dests.texts[i], err))
 			return false;
-	return !args->targets_from || read_names(targets, args->targets_from, stop, err);
+	if (args->targets_from && !read_names(targets, args->targets_from, stop, err))
+		return false;
+	for (size_t i = 0; i + 1 < args->targets_by.count; i += 2)
+		if (!match(targets, args->targets_by.texts[i], args->targets_by.texts[i + 1], err))
+			return false;
+	return true;
 }
 
 void copy_targets_free(struct copy_targets *targets)
 {
+	for (size_t i = 0; i < targets->matched_count; i++)
+		free(targets->matched[i]);
+	free(targets->matched);
 	free(targets->names);
 	free(targets->text);
 	*targets = (struct copy_targets){ 0 };
@@ -175,4 +185,53 @@ static bool take_lines(struct copy_targets *targets, const char *path, size_t le
 		line = next + 1;
 	}
 	return true;
+}
+
+bool copy_target_kind(const char *kind, enum bmap_device_name *name)
+{
+	static const char *const kinds[] = {
+		[BMAP_DEVICE_BY_ID] = "by-id",
+		[BMAP_DEVICE_BY_PATH] = "by-path",
+		[BMAP_DEVICE_USB_PATH] = "usb-path",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		if (strcmp(kind, kinds[i]) != 0)
+			continue;
+		*name = (enum bmap_device_name)i;
+		return true;
+	}
+	return false;
+}
+
+static bool add_matched(struct copy_targets *targets, const char *path, struct bmap_error *err)
+{
+	char **matched =
+		reallocarray(targets->matched, targets->matched_count + 1, sizeof(*matched));
+	char *copy = matched ? strdup(path) : NULL;
+
+	if (matched)
+		targets->matched = matched;
+	if (!copy)
+		return failure(err, BMAP_ERR_MEMORY, "no memory for the names of the targets");
+	targets->matched[targets->matched_count++] = copy;
+	return add(targets, copy, err);
+}
+
+static bool match(struct copy_targets *targets, const char *kind, const char *pattern,
+		  struct bmap_error *err)
+{
+	enum bmap_device_name name = BMAP_DEVICE_BY_ID;
+	struct bmap_device_list list;
+	bool ok;
+
+	/* Known: the command line was checked. */
+	if (!copy_target_kind(kind, &name) || !bmap_device_list_match(name, pattern, &list, err))
+		return false;
+	ok = list.count ||
+	     failure(err, BMAP_ERR_NOT_FOUND, "no disk has a %s name like '%.300s'", kind, pattern);
+	for (size_t i = 0; ok && i < list.count; i++)
+		ok = add_matched(targets, list.devices[i].path, err);
+	bmap_device_list_free(&list);
+	return ok;
 }

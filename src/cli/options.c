@@ -93,16 +93,22 @@ bool options_complete(const struct option_table *table, const void *values, char
 	return mistake(error, "required and not given: %.400s", missing);
 }
 
+static void free_list(void *values, size_t place)
+{
+	struct text_list *list = (void *)((char *)values + place);
+
+	free(list->texts);
+	*list = (struct text_list){ 0 };
+}
+
 void options_free(const struct option_table *table, void *values)
 {
-	for (size_t i = 0; i < table->argument_count; i++) {
-		struct text_list *list = (void *)((char *)values + table->arguments[i].place);
-
-		if (!table->arguments[i].many)
-			continue;
-		free(list->texts);
-		*list = (struct text_list){ 0 };
-	}
+	for (size_t i = 0; i < table->argument_count; i++)
+		if (table->arguments[i].many)
+			free_list(values, table->arguments[i].place);
+	for (size_t i = 0; i < table->option_count; i++)
+		if (table->options[i].kind == OPTION_PAIR)
+			free_list(values, table->options[i].place);
 }
 
 static const struct option_def *find_letter(const struct option_table *table, char letter)
@@ -217,6 +223,18 @@ static const char *take_value(struct parser *p, const char *dashes, const char *
 	return NULL;
 }
 
+/* An option of two values has no letter. */
+static bool store_pair(struct parser *p, const struct option_def *def, const char *first)
+{
+	const char *second;
+
+	if (p->next == p->argc || looks_like_option(p->table, p->argv[p->next]))
+		return mistake(p->error, "option --%s needs two values: %s", def->name,
+			       def->value_name);
+	second = p->argv[p->next++];
+	return append(p, def->place, first) && append(p, def->place, second);
+}
+
 static bool take_long(struct parser *p, const char *arg)
 {
 	const char *name = arg + 2;
@@ -233,7 +251,7 @@ static bool take_long(struct parser *p, const char *arg)
 		if (!value)
 			return false;
 	}
-	return store(p, def, value);
+	return def->kind == OPTION_PAIR ? store_pair(p, def, value) : store(p, def, value);
 }
 
 static bool take_letters(struct parser *p, const char *arg)
@@ -323,6 +341,7 @@ static bool store(struct parser *p, const struct option_def *def, const char *va
 		return true;
 	case OPTION_COUNT:
 		return store_count(p, def, value);
+	case OPTION_PAIR: /* store_pair() */
 	case OPTION_GROUP:
 		break;
 	}

@@ -18,12 +18,19 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Strings of argv in the order they were given; the array is options_free()'s. */
+struct text_list {
+	const char **texts;
+	size_t count;
+};
+
 enum option_kind {
 	OPTION_GROUP, /* no option: help is the title of the group that follows */
 	OPTION_FLAG, /* bool */
 	OPTION_TEXT, /* const char * */
 	OPTION_SIZE, /* uint64_t, bytes: a number with K, M, G or T behind it, at least 1 */
 	OPTION_COUNT, /* unsigned, 1..max */
+	OPTION_PAIR, /* struct text_list: two values behind each other, all that are given */
 };
 
 struct option_def {
@@ -35,12 +42,6 @@ struct option_def {
 	const char *help; /* a sentence or two, wrapped when printed; says the default */
 	size_t place; /* offset of the value in the struct that is filled */
 	unsigned max; /* of OPTION_COUNT */
-};
-
-/* Strings of argv in the order they were given; the array is options_free()'s. */
-struct text_list {
-	const char **texts;
-	size_t count;
 };
 
 struct argument_def {

@@ -157,6 +157,23 @@ def a_list_that_never_comes_can_be_interrupted(bed):
     d.expect(done.code == 130 and "interrupted while the list of targets" in done.err, "130", done)
 
 
+def no_disk_that_matches_is_an_error(bed):
+    source, out = image(bed), bed.path("out")
+    for kind in ("by-id", "by-path", "usb-path"):
+        done = d.expect_exit(d.tool("copy", source, out, "--target-by", kind, "bmaptest-no-such*"), 1)
+        d.expect("%s name like 'bmaptest-no-such*'" % kind in done.err, "not named", done)
+        d.expect(not os.path.exists(out), "it was written", done)
+
+
+def files_are_no_devices_that_could_be_expected(bed):
+    source, out = image(bed), bed.path("out")
+    for args in (["--expect-size", "1G"], ["--expect-model", "*"], ["--expect-count", "2"]):
+        done = d.expect_exit(d.tool("copy", source, out, *args), 1)
+        d.expect("expected" in done.err and not os.path.exists(out), "refused first of all", done)
+    d.expect_exit(d.tool("copy", source, out, "--expect-count", "1"), 0)
+    expect_copied(source, out)
+
+
 def sixteen_at_once(bed):
     source = image(bed)
     names = [bed.path("out%d" % i) for i in range(16)]
@@ -196,6 +213,8 @@ if __name__ == "__main__":
         targets_can_be_listed_in_a_file,
         what_is_no_list_of_targets_is_refused,
         a_list_that_never_comes_can_be_interrupted,
+        no_disk_that_matches_is_an_error,
+        files_are_no_devices_that_could_be_expected,
         sixteen_at_once,
         an_interrupt_says_what_is_incomplete,
     ]))

@@ -170,7 +170,7 @@ static void mistakes_are_named(void **state)
 
 struct many_values {
 	const char *image;
-	struct text_list dests;
+	struct text_list dests, pairs;
 	bool quiet, instead;
 };
 
@@ -181,6 +181,8 @@ static bool instead_is_set(const void *values)
 
 static const struct option_def many_options[] = {
 	{ OPTION_FLAG, "quiet", .place = offsetof(struct many_values, quiet) },
+	{ OPTION_PAIR, "by", .value_name = "KIND PATTERN",
+	  .place = offsetof(struct many_values, pairs) },
 	{ OPTION_FLAG, "instead", .place = offsetof(struct many_values, instead) },
 };
 static const struct argument_def many_arguments[] = {
@@ -207,6 +209,12 @@ static void the_last_argument_can_take_all_that_follow(void **state)
 		{ { "--quiet" }, NULL, "not given: IMAGE, DEST" },
 		{ { "--instead" }, NULL, "not given: IMAGE" },
 		{ { "i", "a", "b", "--frob" }, NULL, "unknown option --frob" },
+		{ { "i", "--by", "k", "p", "a" }, "a (k p)" },
+		{ { "i", "--by=k", "p", "a", "--by", "k", "-" }, "a (k p) (k -)" },
+		{ { "i", "a", "--by" }, NULL, "--by needs a value" },
+		{ { "i", "a", "--by=k" }, NULL, "--by needs two values: KIND PATTERN" },
+		{ { "i", "a", "--by", "k", "--quiet" }, NULL, "--by needs two values" },
+		{ { "i", "a", "--by", "k", "--", "p" }, NULL, "--by needs two values" },
 	};
 
 	(void)state;
@@ -222,7 +230,11 @@ static void the_last_argument_can_take_all_that_follow(void **state)
 		     options_complete(&many_table, &values, error);
 		for (size_t k = 0; k < values.dests.count; k++)
 			sprintf(got + strlen(got), "%s%s", k ? " " : "", values.dests.texts[k]);
+		for (size_t k = 0; k + 1 < values.pairs.count; k += 2)
+			sprintf(got + strlen(got), " (%s %s)", values.pairs.texts[k],
+				values.pairs.texts[k + 1]);
 		options_free(&many_table, &values);
+		assert_int_equal(values.pairs.count, 0);
 		assert_int_equal(values.dests.count, 0);
 		if (ok != (cases[i].dests != NULL))
 			fail_msg("case %zu: %s", i, ok ? "was taken" : error);
