@@ -35,15 +35,13 @@ static void log_counters(const struct flash *flash)
 	}
 }
 
-/* A lane that was stopped says what it left behind; why is the job's to say. */
-static void say_incomplete(struct flash_target *target, const struct lane_status *status)
+/* A target that was stopped says what it left behind; why is the job's to say. */
+static void say_incomplete(struct flash_target *target)
 {
-	if (status->state != BMAP_TARGET_INTERRUPTED)
-		return;
 	bmap_error_set(target->error, BMAP_ERR_INTERRUPTED,
 		       "%s: interrupted, incomplete: %" PRIu64 " bytes were written%s",
-		       target->target.name, status->completed_bytes,
-		       status->head_zeroed
+		       target->target.name, target->report->completed_bytes,
+		       target->target.head_zeroed
 			       ? ", its first MiB was left zeroed so that it cannot boot"
 			       : "");
 	target->report->error = target->error;
@@ -63,7 +61,8 @@ void flash_judge(struct flash *flash)
 
 		write_stage_status(pass->writing, i, &status);
 		target->abandoned = status.abandoned;
-		say_incomplete(target, &status);
+		if (status.state == BMAP_TARGET_INTERRUPTED)
+			say_incomplete(target);
 		result->flush_ns = max_u64(result->flush_ns, status.flush_ns);
 		if (status.state == BMAP_TARGET_DONE)
 			result->mapped_bytes = status.completed_bytes;
@@ -101,14 +100,20 @@ static bool is_final(const struct flash_target *target)
 	       state == BMAP_TARGET_INTERRUPTED;
 }
 
-/* Whoever has no verdict of his own shares the job's. */
+/* Whoever has no verdict of his own shares the job's; one that waited for another pass has been
+ * written to. */
 static void judge_rest(struct flash *flash, const struct bmap_error *why)
 {
 	for (size_t i = 0; i < flash->options->target_count; i++) {
-		if (is_final(&flash->targets[i]))
+		struct flash_target *target = &flash->targets[i];
+		bool detached = target->report->state == BMAP_TARGET_DETACHED;
+
+		if (is_final(target))
 			continue;
 		flash->ending = *why;
-		flash_target_failed(flash, &flash->targets[i], why);
+		flash_target_failed(flash, target, why);
+		if (detached && why->code == BMAP_ERR_INTERRUPTED)
+			say_incomplete(target);
 	}
 }
 

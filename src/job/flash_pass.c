@@ -120,6 +120,8 @@ static bool start_writing(struct flash *flash, struct bmap_error *err)
 				? (flash->options->stall_seconds + 1) / 2
 				: 0,
 		.stall_give_up_seconds = flash->options->stall_seconds,
+		.detach = flash->detaches,
+		.straggler_seconds = flash->options->straggler_seconds,
 	};
 
 	pass->writing = write_stage_start(&config, err);
@@ -132,7 +134,8 @@ static bool commit(struct flash *flash, struct bmap_error *why)
 	struct flash_pass *pass = &flash->pass;
 	uint64_t image_bytes = decode_stage_image_bytes(pass->stream.decode);
 
-	if (flash->pass_number > 1 && image_bytes != flash->image_bytes)
+	/* Not known yet, if all targets of the passes before had failed or were detached. */
+	if (flash->image_bytes && image_bytes != flash->image_bytes)
 		return bmap_error_data(why, min_u64(image_bytes, flash->image_bytes),
 				       "%s: has changed: the image had %" PRIu64
 				       " bytes when it was read first, and has %" PRIu64 " now",

@@ -41,9 +41,11 @@ struct ring {
 	_Atomic uint64_t
 		waker_want; /* sleeper elsewhere: wake at this position; UINT64_MAX: not armed */
 	_Atomic uint64_t waker_have; /* and it knows of the bytes up to here */
-	_Atomic uint64_t room_wait_ns, data_wait_ns;
+	_Atomic uint64_t data_wait_ns;
 
 	pthread_mutex_t lock; /* to sleep, wake and stop, never for the bytes */
+	uint64_t room_wait_ns; /* lock; of waits that have ended */
+	uint64_t room_wait_began_ns; /* lock; of one that lasts, else 0 */
 	pthread_cond_t data; /* decoded moved, the producer waits, finished, or stopped */
 	pthread_cond_t room; /* a consumer moved (or, with none left, decoded), or stopped */
 
@@ -115,7 +117,7 @@ uint8_t *ring_at(const struct ring *ring, uint64_t position)
 	return ring->base + position % ring->size;
 }
 
-static uint64_t tail(const struct ring *ring)
+uint64_t ring_tail(const struct ring *ring)
 {
 	uint64_t lowest = DETACHED;
 
@@ -127,7 +129,7 @@ static uint64_t tail(const struct ring *ring)
 
 uint64_t ring_room_end(const struct ring *ring)
 {
-	return tail(ring) + ring->size;
+	return ring_tail(ring) + ring->size;
 }
 
 static void call_waker(struct ring *ring)
@@ -149,14 +151,12 @@ static void wake_consumers(struct ring *ring)
 
 bool ring_wait_room(struct ring *ring, uint64_t end)
 {
-	uint64_t began;
-
 	if (atomic_load(&ring->stopped))
 		return false;
 	if (ring_room_end(ring) >= end)
 		return true;
-	began = clock_now_ns();
 	pthread_mutex_lock(&ring->lock);
+	ring->room_wait_began_ns = clock_now_ns();
 	atomic_store(&ring->room_want, end);
 	/* Consumers that sleep until there is more must now make do with what is there. */
 	pthread_cond_broadcast(&ring->data);
@@ -165,8 +165,9 @@ bool ring_wait_room(struct ring *ring, uint64_t end)
 	while (ring_room_end(ring) < end && !atomic_load(&ring->stopped))
 		pthread_cond_wait(&ring->room, &ring->lock);
 	atomic_store(&ring->room_want, 0);
+	ring->room_wait_ns += clock_now_ns() - ring->room_wait_began_ns;
+	ring->room_wait_began_ns = 0;
 	pthread_mutex_unlock(&ring->lock);
-	atomic_fetch_add(&ring->room_wait_ns, clock_now_ns() - began);
 	return !atomic_load(&ring->stopped);
 }
 
@@ -307,10 +308,22 @@ bool ring_stopped(const struct ring *ring)
 	return atomic_load(&ring->stopped);
 }
 
-void ring_counters(const struct ring *ring, struct ring_counters *out)
+uint64_t ring_room_wait_ns(struct ring *ring)
+{
+	uint64_t ns;
+
+	pthread_mutex_lock(&ring->lock);
+	ns = ring->room_wait_ns;
+	if (ring->room_wait_began_ns)
+		ns += clock_now_ns() - ring->room_wait_began_ns;
+	pthread_mutex_unlock(&ring->lock);
+	return ns;
+}
+
+void ring_counters(struct ring *ring, struct ring_counters *out)
 {
 	*out = (struct ring_counters){
-		.room_wait_ns = atomic_load(&ring->room_wait_ns),
+		.room_wait_ns = ring_room_wait_ns(ring),
 		.data_wait_ns = atomic_load(&ring->data_wait_ns),
 		.huge_pages = ring->mirror.huge_pages,
 	};

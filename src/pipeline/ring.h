@@ -78,6 +78,10 @@ struct ring_counters {
 	uint64_t data_wait_ns; /* consumers waited for data, summed */
 	bool huge_pages; /* the memory lies in huge pages */
 };
-void ring_counters(const struct ring *ring, struct ring_counters *out);
+void ring_counters(struct ring *ring, struct ring_counters *out);
+/* The first of them, a wait that lasts included; never falls. */
+uint64_t ring_room_wait_ns(struct ring *ring);
+/* The slowest consumer's position. */
+uint64_t ring_tail(const struct ring *ring);
 
 #endif

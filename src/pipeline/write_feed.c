@@ -104,7 +104,7 @@ void feed_release(struct lane *lane)
 {
 	uint64_t needed = lane->walk.position;
 
-	if (lane->detached)
+	if (lane->left_ring)
 		return;
 	if (lane->feed == FEED_RING && lane->run.len_bytes && !lane->aborted)
 		needed = lane->run.position;
@@ -114,6 +114,7 @@ void feed_release(struct lane *lane)
 		if (req->in_flight && req->kind == REQUEST_RING)
 			needed = min_u64(needed, req->position);
 	}
+	lane->released = needed;
 	ring_release(lane->stage->config.ring, lane->consumer, needed);
 }
 

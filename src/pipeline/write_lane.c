@@ -30,6 +30,7 @@ bool lane_init(struct lane *lane, struct write_stage *stage, size_t index, struc
 		.consumer = config->first_consumer + index,
 		.withheld = target->withhold_head && stage->head.end_range > 0,
 		.reads_back = config->read_back && target->kind != TARGET_CHARACTER_DEVICE,
+		.head_zeroed = target->head_zeroed,
 	};
 	window_init(&lane->window, config->queue_depth, target->queue_tags);
 	lane->request_count = lane->window.max_requests;
@@ -62,9 +63,9 @@ static bool is_final(const struct lane *lane)
 
 static void leave_ring(struct lane *lane)
 {
-	if (!lane->detached)
+	if (!lane->left_ring)
 		ring_detach(lane->stage->config.ring, lane->consumer);
-	lane->detached = true;
+	lane->left_ring = true;
 }
 
 static void enter(struct lane *lane, enum lane_state state)
@@ -77,14 +78,21 @@ static void finish(struct lane *lane, enum bmap_target_state result)
 {
 	leave_ring(lane);
 	lane->result = result;
+	lane->target->head_zeroed = lane->head_zeroed;
 	enter(lane, LANE_FINAL);
+}
+
+/* Does its result stand, whatever comes? */
+static bool is_decided(const struct lane *lane)
+{
+	return lane->failing && lane->result != BMAP_TARGET_DETACHED;
 }
 
 /* What is in flight is waited for; nothing more is submitted. */
 static void end_with(struct lane *lane, const struct bmap_error *err, enum bmap_target_state result)
 {
 	lane->aborted = true;
-	if (lane->failing) /* the first error stands */
+	if (is_decided(lane)) /* the first error stands */
 		return;
 	lane->failing = true;
 	lane->error = *err;
@@ -118,14 +126,22 @@ void lane_give_up(struct lane *lane, const struct bmap_error *why)
 	finish(lane, lane->result);
 }
 
+void lane_detach(struct lane *lane)
+{
+	lane->aborted = lane->failing = true;
+	lane->result = BMAP_TARGET_DETACHED;
+	leave_ring(lane);
+	enter(lane, LANE_DRAIN);
+}
+
 /* Has the lane begun its last request? Then a stop is too late, and success is near. */
 static bool past_stop(const struct lane *lane)
 {
-	if (lane->failing || is_final(lane))
+	if (is_decided(lane) || is_final(lane))
 		return true;
 	if (lane->state == LANE_FLUSH && !lane->withheld && !lane->reads_back)
 		return lane->flush_begun;
-	return lane->state >= LANE_FIRST;
+	return lane->state >= LANE_FIRST && lane->state < LANE_DRAIN;
 }
 
 static void heed_stop(struct lane *lane)
@@ -521,6 +537,8 @@ static enum bmap_target_state shown_state(const struct lane *lane)
 	case LANE_DRAIN:
 	case LANE_REZERO:
 	case LANE_REZERO_FLUSH:
+		if (lane->result == BMAP_TARGET_DETACHED)
+			break;
 		return lane->shown.state; /* not final yet: as it was */
 	case LANE_FINAL:
 		break;

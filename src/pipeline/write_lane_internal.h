@@ -8,6 +8,7 @@
  * write_head.c    the head's mapped bytes, copied out of the ring for all lanes
  * write_back.c    the talk with who reads the target back
  * write_window.c  how much may be in flight
+ * write_straggler.c  which target holds the others back
  *
  * Threads: everything belongs to the stage's thread, except what is marked "lock"
  * (write_stage.lock) or "constant" (before the thread starts). */
@@ -16,6 +17,7 @@
 
 #include "pipeline/walk.h"
 #include "pipeline/write_stage.h"
+#include "pipeline/write_straggler.h"
 #include "pipeline/write_window.h"
 
 #include <pthread.h>
@@ -28,6 +30,7 @@
  *   and from the last needed one: > FINAL (DONE)
  *   from any but FINAL, on an error or a bad verdict; on a stop only before the last request began:
  *   > DRAIN > REZERO > REZERO_FLUSH > FINAL (FAILED, INTERRUPTED)
+ *   from any up to BODY, when the others wait for it: > DRAIN > FINAL (DETACHED)
  *   from any but FINAL, when given up: > FINAL (FAILED, abandoned) */
 enum lane_state {
 	LANE_WAIT, /* for the first decoded byte */
@@ -42,7 +45,8 @@ enum lane_state {
 	LANE_FIRST, /* the commit block: a stop is ignored from here on */
 	LANE_FIRST_FLUSH,
 	LANE_HEAD_BACK, /* as READ_BACK, of the head */
-	LANE_DRAIN, /* failed or stopped: only completions are waited for, and who reads back */
+	/* Failed, stopped or detached: only completions are waited for, and who reads back. */
+	LANE_DRAIN,
 	LANE_REZERO, /* best effort: of a head that was partly written */
 	LANE_REZERO_FLUSH,
 	LANE_FINAL,
@@ -139,7 +143,8 @@ struct lane {
 
 	struct walk walk;
 	bool saw_first; /* a wanted byte was decoded */
-	bool detached; /* from the ring */
+	bool left_ring;
+	uint64_t released; /* the ring was told that nothing below is needed */
 
 	enum feed_kind feed;
 	uint64_t feed_next, feed_end; /* not RING: image offsets still to feed */
@@ -171,7 +176,7 @@ struct lane {
 
 	bool head_dirty; /* a byte of the real head may be on the device */
 	bool head_zeroed; /* zeros are, flushed, and nothing of the real one */
-	bool failing; /* result and error stand */
+	bool failing; /* result and error stand; but DETACHED yields to what is worse */
 	bool abandoned; /* given up with requests in flight, or while it was read back */
 	enum bmap_target_state result;
 	struct bmap_error error;
@@ -179,6 +184,8 @@ struct lane {
 	uint64_t flush_ns;
 	uint64_t busy_ns, busy_since_ns; /* since: with requests in flight */
 	uint64_t retries;
+	/* As they were when the watch's span began; holding_ns: since then. */
+	uint64_t span_busy_ns, span_holding_ns, span_completed_bytes;
 
 	struct lane_status shown; /* lock */
 	struct read_back_talk talk; /* lock */
@@ -197,9 +204,20 @@ struct head {
 	uint8_t *zeros; /* HEAD_BYTES that nobody writes: the kernel's zero page, no memory */
 };
 
+/* Over a span of time, who holds the others: write_straggler.c. */
+struct straggler_watch {
+	struct straggler_share *shares; /* NULL: nobody is ever detached */
+	uint64_t look_ns; /* so often */
+	uint64_t looked_ns, accounted_ns; /* when last */
+	uint64_t room_wait_ns; /* of the ring, when last accounted */
+	uint64_t span_begin_ns;
+	uint64_t span_room_wait_ns; /* of that, where a lane was the slowest consumer */
+};
+
 struct write_stage {
 	struct write_stage_config config; /* constant */
 	struct head head;
+	struct straggler_watch watch;
 	struct lane *lanes; /* config.target_count */
 
 	/* This turn's facts: */
@@ -253,6 +271,9 @@ void lane_fail_at(struct lane *lane, int errnum, const char *what, uint64_t len_
 		  uint64_t offset_bytes);
 /* Final at once, whatever is in flight. why is used if no error stands yet. */
 void lane_give_up(struct lane *lane, const struct bmap_error *why);
+/* Leaves the ring at once, whatever is in flight: what that still reads is written again in another
+ * pass, before the head. Final (DETACHED) when it is drained. */
+void lane_detach(struct lane *lane);
 bool lane_wants(const struct lane *lane, uint64_t *have, uint64_t *want);
 
 /* write_back.c */
@@ -278,6 +299,14 @@ struct write_request *feed_request(struct lane *lane, size_t len);
 /* Hands it to the engine; false (and it is free again) if the engine is full. */
 bool feed_submit(struct lane *lane, struct write_request *req);
 void feed_request_free(struct lane *lane, struct write_request *req);
+
+/* write_straggler.c */
+bool straggler_init(struct write_stage *stage, struct bmap_error *err);
+void straggler_free(struct write_stage *stage);
+/* After the stage slept, before it takes what has completed: looks from time to time, and detaches
+ * whoever is too slow. */
+void straggler_step(struct write_stage *stage);
+uint64_t straggler_next_look_ns(const struct write_stage *stage); /* UINT64_MAX: none */
 
 /* write_edges.c */
 /* Adds len bytes, inside one sector; false if all bounce sectors are in use: blocked. */

@@ -22,6 +22,8 @@
  * without O_DIRECT, has taken in. */
 #define FLUSH_PATIENCE 4u
 
+#define STRAGGLER_SECONDS 10u
+
 static void *stage_run(void *arg);
 static bool stage_turn(struct write_stage *stage);
 static void wake_by_ring(void *arg);
@@ -34,7 +36,9 @@ static bool stage_init(struct write_stage *stage, const struct write_stage_confi
 		stage->config.stall_warn_seconds = STALL_WARN_SECONDS;
 	if (!stage->config.stall_give_up_seconds)
 		stage->config.stall_give_up_seconds = STALL_GIVE_UP_SECONDS;
-	if (!head_init(stage, err))
+	if (!stage->config.straggler_seconds)
+		stage->config.straggler_seconds = STRAGGLER_SECONDS;
+	if (!head_init(stage, err) || !straggler_init(stage, err))
 		return false;
 	stage->lanes = calloc(config->target_count, sizeof(*stage->lanes));
 	if (!stage->lanes && config->target_count)
@@ -160,6 +164,7 @@ bool write_stage_free(struct write_stage *stage)
 	for (size_t i = 0; stage->lanes && i < stage->config.target_count; i++)
 		lane_free(&stage->lanes[i]);
 	free(stage->lanes);
+	straggler_free(stage);
 	head_free(&stage->head);
 	pthread_cond_destroy(&stage->started_cond);
 	pthread_cond_destroy(&stage->read_back_cond);
@@ -342,7 +347,7 @@ static void judge_lane(struct lane *lane)
 /* Until a lane must be judged again. */
 static int timeout_ms(const struct write_stage *stage)
 {
-	uint64_t next_ns = UINT64_MAX, wait_ms;
+	uint64_t next_ns = straggler_next_look_ns(stage), wait_ms;
 
 	for (size_t i = 0; i < stage->config.target_count; i++) {
 		const struct lane *lane = &stage->lanes[i];
@@ -385,6 +390,7 @@ static void reap(struct write_stage *stage)
 	int n = engine_wait(stage->engine, done, REAP_MAX, timeout_ms(stage));
 
 	stage->now_ns = clock_now_ns();
+	straggler_step(stage);
 	if (n < 0)
 		engine_broke(stage, -n);
 	for (int i = 0; i < n; i++) {

@@ -17,6 +17,9 @@
  * and -EAGAIN are the engine's. A failed lane ends alone. Stop or failure before the commit point:
  * what is in flight is waited for, a head that was partly written is zeroed again.
  *
+ * A lane that holds the others back may be detached from the ring: what is in flight is waited for,
+ * then it is final, with its head zeroed and its target ready for another pass.
+ *
  * Where the image's first 4 KiB are not mapped, the first mapped block of the head takes their
  * place as the commit block.
  *
@@ -51,6 +54,8 @@ struct write_stage_config {
 	unsigned stall_warn_seconds, stall_give_up_seconds; /* 0: 30 and a default */
 	/* Somebody reads every target back but character devices: see below. */
 	bool read_back;
+	bool detach; /* who holds the others below half of their speed is left out: DETACHED */
+	unsigned straggler_seconds; /* for so long, 0: 10 */
 	const struct engine_factory *engine; /* may be NULL */
 };
 

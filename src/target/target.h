@@ -36,6 +36,9 @@ struct target {
 	size_t tag_bytes; /* a request of n bytes costs ceil(n / tag_bytes) tags: max_sectors_kb */
 	unsigned queue_tags; /* nr_requests; a large number where there is no queue */
 	bool rotational, removable; /* as sysfs says */
+	/* The write stage's, from one pass over the image to the next: the head's mapped bytes are
+	 * zeros on the medium. */
+	bool head_zeroed;
 	/* src/target's own: */
 	bool created; /* a regular file that this run made: removed on failure */
 	bool begun;

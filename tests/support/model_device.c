@@ -16,6 +16,7 @@ struct held {
 	struct io_request *req;
 	uint64_t due_ns; /* UINT64_MAX: never */
 	int result; /* 0: serve it */
+	uint8_t *taken; /* the data of a write, if the device takes it at once */
 };
 
 struct model_engine {
@@ -137,6 +138,11 @@ static bool model_queue(struct io_engine *engine, struct io_request *req)
 		held.due_ns = UINT64_MAX;
 	else if (device->fault != FAULT_NONE && (faulty || device->dead))
 		held.result = -device->errnum;
+	if (device->takes_at_once && req->op == IO_WRITE) {
+		held.taken = malloc(req->len_bytes);
+		EXPECT(held.taken, req);
+		memcpy(held.taken, req->data, req->len_bytes);
+	}
 	device->requests++;
 	me->held[me->count++] = held;
 	engine->in_flight++;
@@ -155,7 +161,7 @@ static void flush(struct model_device *device)
 	}
 }
 
-static ssize_t serve(struct model_device *device, struct io_request *req)
+static ssize_t serve(struct model_device *device, struct io_request *req, const uint8_t *data)
 {
 	uint64_t end = req->offset_bytes + req->len_bytes;
 
@@ -179,7 +185,7 @@ static ssize_t serve(struct model_device *device, struct io_request *req)
 	device->writes++;
 	device->largest_write = max_u64(device->largest_write, req->len_bytes);
 	device->size = max_u64(device->size, end);
-	memcpy(device->cache + req->offset_bytes, req->data, req->len_bytes);
+	memcpy(device->cache + req->offset_bytes, data, req->len_bytes);
 	for (uint64_t i = req->offset_bytes / DIRTY_BYTES; i * DIRTY_BYTES < end; i++)
 		device->dirty[i] = true;
 	return (ssize_t)req->len_bytes;
@@ -192,7 +198,10 @@ static struct io_request *complete(struct model_engine *me, unsigned i)
 	struct model_device *device = device_of(me, held.req, &buffered);
 
 	me->held[i] = me->held[--me->count];
-	held.req->result = held.result ? held.result : serve(device, held.req);
+	held.req->result =
+		held.result ? held.result
+			    : serve(device, held.req, held.taken ? held.taken : held.req->data);
+	free(held.taken);
 	me->engine.in_flight--;
 	me->engine.counters.requests++;
 	if (me->model->completed)

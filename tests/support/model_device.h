@@ -40,6 +40,9 @@ struct model_device {
 	uint64_t fault_request;
 	int errnum;
 	unsigned delay_ms; /* each request takes at least so long */
+	bool takes_at_once; /* copies what is written when it is queued: for a lane that is
+			       detached, as its memory may be overwritten before the request
+			       completes */
 	/* Seen: */
 	uint64_t requests, flushes, reads, writes, largest_write, most_in_flight;
 	bool dead;

@@ -233,12 +233,12 @@ static void *consume(void *arg)
 	while (ring_wait_decoded(bed->ring, position, position + 300000, &decoded, &finished)) {
 		while (position < decoded) {
 			position = min_u64(decoded, position + 1 + model_random(&seed, 500000));
-			ring_release(bed->ring, bed->target_count + 1, position);
+			ring_release(bed->ring, bed->lane_count + 1, position);
 		}
 		if (finished)
 			break;
 	}
-	ring_detach(bed->ring, bed->target_count + 1);
+	ring_detach(bed->ring, bed->lane_count + 1);
 	return NULL;
 }
 
@@ -339,7 +339,7 @@ static void *read_back(void *arg)
 
 static void start_readers(struct write_bed *bed, struct reader *readers)
 {
-	for (size_t i = 0; bed->read_back && i < bed->target_count; i++) {
+	for (size_t i = 0; bed->read_back && i < bed->lane_count; i++) {
 		readers[i] = (struct reader){ .bed = bed, .lane = i };
 		assert_int_equal(pthread_create(&readers[i].thread, NULL, read_back, &readers[i]),
 				 0);
@@ -348,7 +348,7 @@ static void start_readers(struct write_bed *bed, struct reader *readers)
 
 static void join_readers(const struct write_bed *bed, const struct reader *readers)
 {
-	for (size_t i = 0; bed->read_back && i < bed->target_count; i++)
+	for (size_t i = 0; bed->read_back && i < bed->lane_count; i++)
 		pthread_join(readers[i].thread, NULL);
 }
 
@@ -362,12 +362,14 @@ static void count_messages(void *user, enum bmap_log_level level, const char *te
 		bed->warnings++;
 	if (level == BMAP_LOG_INFO)
 		bed->infos++;
+	if (strstr(text, "left for a pass of its own"))
+		bed->detachings++;
 }
 
 /* All that comes before the verdict was done. */
 static bool all_written(const struct write_bed *bed, struct write_stage *stage)
 {
-	for (size_t i = 0; i < bed->target_count; i++) {
+	for (size_t i = 0; i < bed->lane_count; i++) {
 		struct lane_status status;
 
 		write_stage_status(stage, i, &status);
@@ -375,6 +377,20 @@ static bool all_written(const struct write_bed *bed, struct write_stage *stage)
 			return false;
 	}
 	return true;
+}
+
+/* Reads the lanes' states, each as that of its target. */
+static void read_lanes(struct write_bed *bed, struct write_stage *stage, uint64_t elapsed_ns)
+{
+	size_t lane = 0;
+
+	for (size_t i = 0; i < bed->target_count; i++) {
+		if (bed->left_out[i])
+			continue;
+		write_stage_status(stage, lane++, &bed->status[i]);
+		if (bed->status[i].state >= BMAP_TARGET_DETACHED && !bed->ended_ns[i])
+			bed->ended_ns[i] = elapsed_ns;
+	}
 }
 
 static void wait_until_ended(struct write_bed *bed, struct write_stage *stage,
@@ -390,6 +406,7 @@ static void wait_until_ended(struct write_bed *bed, struct write_stage *stage,
 
 		poll(&bell, 1, 1);
 		job_answer_bell(job);
+		read_lanes(bed, stage, clock_now_ns() - began);
 		ring_decoded(bed->ring, &finished);
 		if (bed->stop_after_us && !stopped &&
 		    clock_now_ns() - began > bed->stop_after_us * 1000) {
@@ -416,17 +433,17 @@ static struct write_stage *start(struct write_bed *bed, struct job_state *job,
 		.segments = bed->segments,
 		.plan = &bed->plan,
 		.targets = bed->lanes,
-		.target_count = bed->target_count,
+		.target_count = bed->lane_count,
 		.job = job,
 		.queue_depth = bed->queue_depth,
 		.stall_warn_seconds = bed->warn_seconds,
 		.stall_give_up_seconds = bed->give_up_seconds,
 		.read_back = bed->read_back,
+		.detach = bed->detach,
+		.straggler_seconds = bed->straggler_seconds,
 		.engine = factory,
 	};
 
-	for (size_t i = 0; i < bed->target_count; i++)
-		bed->lanes[i] = &bed->targets[i];
 	return write_stage_start(&config, err);
 }
 
@@ -435,7 +452,12 @@ static void set_up(struct write_bed *bed)
 	bed->plan = (struct image_plan){ .map = bed->map,
 					 .image_size_bytes = bed->size_unknown ? SIZE_UNKNOWN
 									       : bed->image_size };
-	bed->ring = ring_new(bed->ring_bytes, bed->target_count + 2, mapping(), NULL, NULL);
+	bed->lane_count = 0;
+	for (size_t i = 0; i < bed->target_count; i++)
+		if (!bed->left_out[i])
+			bed->lanes[bed->lane_count++] = &bed->targets[i];
+	memset(bed->ended_ns, 0, sizeof(bed->ended_ns));
+	bed->ring = ring_new(bed->ring_bytes, bed->lane_count + 2, mapping(), NULL, NULL);
 	bed->segments = segments_new(NULL);
 	assert_non_null(bed->ring);
 	assert_non_null(bed->segments);
@@ -474,8 +496,7 @@ void bed_run(struct write_bed *bed)
 	pthread_join(consumer, NULL);
 	write_stage_join(stage);
 	join_readers(bed, readers);
-	for (size_t i = 0; i < bed->target_count; i++)
-		write_stage_status(stage, i, &bed->status[i]);
+	read_lanes(bed, stage, 0);
 	write_stage_counters(stage, &bed->counters);
 	bed->leaked = write_stage_free(stage);
 	if (bed->leaked && leaked_count < ARRAY_LEN(leaked_engines))

@@ -34,14 +34,18 @@ struct write_bed {
 	struct bmap_map *map; /* NULL: the whole image */
 	bool size_unknown; /* to the plan */
 	struct target targets[MODEL_MAX];
-	struct target *lanes[MODEL_MAX]; /* each of them */
 	size_t target_count;
+	bool left_out[MODEL_MAX]; /* of this run */
+	struct target *lanes[MODEL_MAX]; /* the others */
+	size_t lane_count;
 	struct model model;
 	size_t ring_bytes; /* default 2 MiB */
 	bool packed; /* holes are left out of the ring */
 	uint64_t start_position;
 	size_t chunk_bytes; /* room that the producer asks for at once, 0: random, up to 200,000 */
 	unsigned queue_depth, warn_seconds, give_up_seconds;
+	bool detach;
+	unsigned straggler_seconds;
 	bool never_commit; /* the source turned out bad: stopped instead */
 	uint64_t stop_after_us; /* stopped so long after the start, 0: not */
 	bool stop_at_commit; /* stopped as soon as the commit block of device 0 is on its way */
@@ -53,8 +57,9 @@ struct write_bed {
 	struct lane_status status[MODEL_MAX];
 	struct write_stage_counters counters;
 	bool leaked;
-	unsigned warnings, infos;
 	unsigned asked_body[MODEL_MAX], asked_head[MODEL_MAX]; /* how often */
+	unsigned warnings, infos, detachings;
+	uint64_t ended_ns[MODEL_MAX]; /* since the start of the run, when it was final */
 	/* Inside: */
 	uint8_t *image, *mapped; /* mapped: a byte each, 1 if it is */
 	uint64_t mapped_bytes, first_mapped;
