@@ -19,7 +19,7 @@ def row_of(done, name):
 
 def expect_done(done, source, name):
     level, row = row_of(done, name)
-    d.expect(level == "info" and re.match(r"done +[0-9.]+s +[0-9.]+ MiB/sec +1$", row),
+    d.expect(level == "info" and re.match(r"(?:done|read back) +[0-9.]+s +[0-9.]+ MiB/sec +1$", row),
              "a row of something done: %r" % row, done)
     expect_copied(source, name)
 

@@ -51,7 +51,7 @@ def expect_clean_end(screen, names):
         d.expect(LOG_LINE.match(line), "%r is no log line in:\n%s" % (line, text))
     for name in names:
         tail = os.path.basename(name)
-        d.expect(len(re.findall(r"^bmaptool: .*%s +(?:done|failed|interrupted) " % tail, joined, re.M)) == 1,
+        d.expect(len(re.findall(r"^bmaptool: .*%s +(?:done|read back|failed|interrupted) " % tail, joined, re.M)) == 1,
                  "the table's row of %s:\n%s" % (tail, text))
     return joined
 
