@@ -19,6 +19,9 @@ import device as d  # noqa: E402
 from packing import frames_of_zstd  # noqa: E402
 
 
+COLD_START_MATTERS_SECONDS = 3
+
+
 class Timing:
     def __init__(self, wall, cpu):
         self.wall, self.cpu = wall, cpu
@@ -84,17 +87,25 @@ class Bench:
         fcntl.ioctl(fd, BLKFLSBUF)
         os.close(fd)
 
-    def pairs(self, ours, theirs):
-        """Both once to warm up, then in turn; (our timings, theirs)."""
+    def pairs(self, ours, theirs, runs=None, seconds=None):
+        """Both once to warm up, then in turn; (our timings, theirs). With `seconds`: the first pair counts,
+        too, if it took so long that a cold start does not show, and after that time two pairs are enough."""
+        runs = runs or self.args.runs
         mine, other = [], []
-        for run in range(self.args.runs + 1):
+        begun = time.monotonic()
+        warm = False
+        while len(mine) < runs:
             for command, out in ((ours, mine), (theirs, other)):
-                if command is None:
-                    continue
-                self.settle()
-                timing = timed(command)
-                if run:
-                    out.append(timing)
+                if command:
+                    self.settle()
+                    out.append(timed(command))
+            spent = time.monotonic() - begun
+            if not warm and not (seconds and spent > COLD_START_MATTERS_SECONDS):
+                mine.clear()
+                other.clear()
+            warm = True
+            if seconds and spent > seconds and len(mine) >= 2:
+                break
         return mine, other
 
     def alone(self, argv, runs=None):
@@ -103,15 +114,16 @@ class Bench:
             return None
         return statistics.median(timed(argv).wall for _ in range(runs or self.args.runs))
 
-    def disk(self):
-        """The image, and its bmap: (image, bmap)."""
+    def disk(self, name="disk", divisor=1):
+        """The image, or a smaller one, and its bmap: (image, bmap)."""
         args = self.args
-        image, bmap = self.path("disk.img"), self.path("disk.bmap")
-        subprocess.run([os.path.join(TOP, "tests", "support", "make-image.sh"), image, str(args.size),
-                        str(args.files)], check=True)
+        size, files = args.size // divisor, args.files // divisor
+        image, bmap = self.path(name + ".img"), self.path(name + ".bmap")
+        subprocess.run([os.path.join(TOP, "tests", "support", "make-image.sh"), image, str(size),
+                        str(files)], check=True)
         subprocess.run([args.ours, "-q", "create", "-o", bmap, image], check=True)
         print("# image of %d MiB, %d MiB mapped, on %s; %d pairs" % (
-            args.size, d.Map(bmap).mapped_bytes // d.MIB, self.device, args.runs))
+            size, d.Map(bmap).mapped_bytes // d.MIB, self.device, args.runs))
         return image, bmap
 
 
@@ -127,11 +139,11 @@ def pack_frames(image, out):
     return out
 
 
-def add_options(ap, cases):
+def add_options(ap, cases, size=9216, runs=5):
     ap.add_argument("--ours", default=os.path.join(TOP, "build", "src", "cli", "bmaptool"))
-    ap.add_argument("--size", type=int, default=9216, metavar="MIB", help="size of the image")
+    ap.add_argument("--size", type=int, default=size, metavar="MIB", help="size of the image")
     ap.add_argument("--files", type=int, metavar="MIB", help="of real files in it (a fifth)")
-    ap.add_argument("--runs", type=int, default=5, help="pairs, after one that is not counted")
+    ap.add_argument("--runs", type=int, default=runs, help="pairs, after one that is not counted")
     ap.add_argument("--only", default=",".join(cases), help="of " + ",".join(cases))
     ap.add_argument("--tmp", default="/dev/shm")
 
