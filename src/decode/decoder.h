@@ -94,6 +94,8 @@ struct unit_index {
 #define UNIT_INDEX_MAX_UNITS (512u * 1024u)
 #define UNIT_INDEX_MAX_BYTES (8u * 1024u * 1024u) /* likewise, of the source */
 
+#define UNIT_MARK_BYTES 32u
+
 enum index_status {
 	INDEX_OK,
 	INDEX_MORE, /* need_bytes says how many of the source's last bytes it takes */
@@ -159,6 +161,10 @@ struct decoder_ops {
 	 * format has none; then so is pass_indexed. */
 	enum index_status (*read_index)(const uint8_t *tail, size_t len, uint64_t source_bytes,
 					struct unit_index *index, size_t *need_bytes);
+	/* Without such an index: what a mark in front of a unit says of the unit and itself. data:
+	 * the first UNIT_MARK_BYTES of both, fewer only at the source's end. The format's own marks
+	 * have no fact. False: no such mark. Pure. NULL: the format has none. */
+	bool (*read_mark)(const uint8_t *data, size_t len, struct indexed_unit *unit);
 	/* On the splitter, in the place of cut(): the caller leaves the next unit out, unread,
 	 * because nothing of it is wanted. False if no unit can begin here. */
 	bool (*pass_indexed)(struct decoder *splitter, const struct indexed_unit *unit,

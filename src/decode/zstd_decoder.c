@@ -312,6 +312,7 @@ const struct decoder_ops zstd_decoder = {
 	.cut = zstd_cut,
 	.unit = zstd_unit,
 	.read_index = zstd_read_index,
+	.read_mark = zstd_read_mark,
 	.pass_indexed = zstd_pass_indexed,
 	.close = zstd_close,
 };

@@ -13,6 +13,8 @@
 #define ENTRY_BYTES 8u
 #define HAS_CHECKSUMS 0x80u /* 4 bytes more in each entry */
 #define RESERVED_BITS 0x7Cu
+#define MARK_MAGIC 0x184D2A50u
+#define MARK_BYTES 12u
 
 static bool read_entries(const uint8_t *entry, size_t entry_bytes, uint64_t frames_bytes,
 			 struct unit_index *index)
@@ -62,6 +64,29 @@ enum index_status zstd_read_index(const uint8_t *tail, size_t len, uint64_t sour
 	return INDEX_NONE;
 }
 
+/* A skippable frame with the compressed size of the frame behind it. pzstd writes these, too, but
+ * its frames do not tell their own size, and so not where in the image the next one begins. */
+bool zstd_read_mark(const uint8_t *data, size_t len, struct indexed_unit *unit)
+{
+	struct zstd_header frame;
+	const char *reason;
+	uint64_t size;
+	size_t need;
+
+	if (len <= MARK_BYTES || load_le32(data) != MARK_MAGIC ||
+	    load_le32(data + 4) != MARK_BYTES - HEADER_BYTES)
+		return false;
+	size = load_le32(data + HEADER_BYTES);
+	if (zstd_header_parse(data + MARK_BYTES, len - MARK_BYTES, &frame, &need, &reason) !=
+		    ZSTD_HEADER_OK ||
+	    frame.skippable || frame.content_bytes == ZSTD_SIZE_UNKNOWN ||
+	    size <= frame.header_bytes)
+		return false;
+	*unit = (struct indexed_unit){ .source_bytes = MARK_BYTES + size,
+				       .image_bytes = frame.content_bytes };
+	return true;
+}
+
 bool zstd_pass_indexed(struct decoder *d, const struct indexed_unit *unit, struct bmap_error *err)
 {
 	struct zstd_decoder *z = (struct zstd_decoder *)d;
@@ -69,7 +94,7 @@ bool zstd_pass_indexed(struct decoder *d, const struct indexed_unit *unit, struc
 	(void)unit;
 	if (z->phase != ZSTD_BETWEEN) {
 		decoder_broken(d, d->source_offset, err,
-			       "the seek table does not match the frames");
+			       "the seek table or a frame's mark does not match the frames");
 		return false;
 	}
 	z->seen_frame = true;

@@ -4,7 +4,7 @@
  *   zstd_decoder.c  step(): the frames one after another, and which way to decode each
  *   zstd_blocks.c   a frame block by block, the ring being the window; optional
  *   zstd_units.c    cut() and unit(): whole small frames, in parallel
- *   zstd_index.c    the seek table: frames that need not be read */
+ *   zstd_index.c    the seek table, and marks before frames: which need not be read */
 #ifndef DECODE_ZSTD_INTERNAL_H
 #define DECODE_ZSTD_INTERNAL_H
 
@@ -98,6 +98,7 @@ bool zstd_unit(struct decoder *d, const uint8_t *in, size_t in_len, uint8_t *out
 
 enum index_status zstd_read_index(const uint8_t *tail, size_t len, uint64_t source_bytes,
 				  struct unit_index *index, size_t *need_bytes);
+bool zstd_read_mark(const uint8_t *data, size_t len, struct indexed_unit *unit);
 bool zstd_pass_indexed(struct decoder *d, const struct indexed_unit *unit, struct bmap_error *err);
 
 #endif

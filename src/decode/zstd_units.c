@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Frames as units: those that declare their size, up to 32 MiB (ZSTD_UNIT_MAX_BYTES), half the ring,
- * and the read-ahead; what is larger, or declares none, is for step(). Nothing in a frame's header
- * says how long it is compressed, so cut() walks over its block headers: 3 bytes for each 128 KiB of
- * image, no decoding. Memory: a worker has its frame's compressed bytes, and some 150 KiB. Where the
- * source can seek, and a seek table tells where frames lie, those without mapped bytes are not even
- * read (zstd_index.c). */
+/* Frames as units: those that declare their size, up to 32 MiB (ZSTD_UNIT_MAX_BYTES), half the
+ * ring, and the read-ahead; what is larger, or declares none, is for step(). Nothing in a frame's
+ * header says how long it is compressed, so cut() walks over its block headers: 3 bytes for each
+ * 128 KiB of image, no decoding. Memory: a worker has its frame's compressed bytes, and some 150
+ * KiB. Where the source can seek, and a seek table or marks tell where frames lie, those without
+ * mapped bytes are not even read (zstd_index.c). */
 #include "decode/zstd_internal.h"
 
 #define BLOCK_HEADER_BYTES 3u

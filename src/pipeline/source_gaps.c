@@ -55,6 +55,54 @@ static bool read_index(struct unit_index *index, struct source *source,
 	return status == INDEX_OK;
 }
 
+static bool append(struct unit_index *index, const struct indexed_unit *unit)
+{
+	struct indexed_unit *grown = index->units;
+
+	if (index->count == UNIT_INDEX_MAX_UNITS)
+		return false;
+	if ((index->count & (index->count - 1)) == 0) /* full at every power of two */
+		grown = reallocarray(grown, max_u64(2 * index->count, 64), sizeof(*grown));
+	if (!grown)
+		return false;
+	index->units = grown;
+	index->units[index->count++] = *unit;
+	return true;
+}
+
+/* From mark to mark through a local file: a small read for each unit. All of the file has to be
+ * such units. False without an error: it is not. */
+static bool follow_marks(struct unit_index *index, struct source *source,
+			 const struct decoder_ops *format, struct bmap_error *err)
+{
+	uint8_t mark[UNIT_MARK_BYTES];
+	struct indexed_unit unit;
+	uint64_t at = 0;
+
+	*index = (struct unit_index){ 0 };
+	if (!source->seekable || !format->read_mark)
+		return false;
+	while (at < source->size_bytes) {
+		size_t len = (size_t)min_u64(sizeof(mark), source->size_bytes - at);
+
+		if (bmap_stop_requested(source->stop)) {
+			bmap_error_set(err, BMAP_ERR_INTERRUPTED, "%s: interrupted", source->name);
+			break;
+		}
+		if (!source_read_at(source, at, mark, len, err) ||
+		    !format->read_mark(mark, len, &unit) ||
+		    unit.source_bytes > source->size_bytes - at || !append(index, &unit))
+			break;
+		at += unit.source_bytes;
+	}
+	if (index->count && at == source->size_bytes)
+		return true;
+	if (err->code != BMAP_ERR_INTERRUPTED)
+		err->code = BMAP_ERR_NONE;
+	free(index->units);
+	return false;
+}
+
 struct search {
 	struct source_gaps *found;
 	uint64_t least_bytes;
@@ -132,7 +180,8 @@ bool source_gaps_find(struct source_gaps *found, struct source *source,
 	/* Reading the end takes two requests more: not for what is one frame, as most are. */
 	if (!source->seekable && !(source->cheap_skip && config->one_of_many))
 		return true;
-	if (!read_index(&index, source, config->format, err))
+	if (!read_index(&index, source, config->format, err) &&
+	    (err->code != BMAP_ERR_NONE || !follow_marks(&index, source, config->format, err)))
 		return err->code == BMAP_ERR_NONE;
 	found->gaps = calloc(index.count, sizeof(*found->gaps));
 	if (!found->gaps)

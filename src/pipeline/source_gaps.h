@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pipeline/source_gaps.h - the parts of a compressed source that need not be read: runs of units
- * that the index at the source's end places between the map's ranges.
+ * that the index at the source's end, or marks before the units, place between the map's ranges.
  *
  * An index is hostile input. Here it has to add up with the sizes of source and image; whoever
  * passes a gap compares its two offsets with those that the units read so far have led to; and all

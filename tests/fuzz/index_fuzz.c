@@ -47,6 +47,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct decoder_ops *const formats[] = { &zstd_decoder, &xz_decoder };
 
+	struct indexed_unit unit;
+
+	if (zstd_decoder.read_mark(data, len, &unit))
+		CHECK(unit.source_bytes && unit.image_bytes != UINT64_MAX);
 	for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
 		/* The whole file, its second half, and the end of a file of another size. */
 		read_one(formats[i], data, len, len);

@@ -111,6 +111,42 @@ static void a_seek_table_that_does_not_add_up_is_none(void **state)
 	}
 }
 
+static void a_mark_tells_a_frame_that_tells_its_size(void **state)
+{
+	/* Mark: 300 bytes follow. Frame: one segment, size in 2 bytes (+ 256), a checksum. */
+	static const uint8_t good[20] = "\x50\x2A\x4D\x18\4\0\0\0\x2C\1\0\0"
+					"\x28\xB5\x2F\xFD\x64\0\x0F";
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} broken[] = {
+		{ 0, 0x51 }, /* another magic */
+		{ 4, 5 }, /* another length */
+		{ 9, 0 }, /* with 7 in front: a frame that ends in its header */
+		{ 12, 0x29 }, /* no frame */
+		{ 16, 0x04 }, /* no size */
+		{ 16, 0x6C }, /* a reserved bit */
+	};
+	struct indexed_unit unit = { 0 };
+	uint8_t bad[20];
+
+	(void)state;
+	assert_true(zstd_decoder.read_mark(good, sizeof(good), &unit));
+	assert_int_equal(unit.source_bytes, 312);
+	assert_int_equal(unit.image_bytes, 0xF00 + 256);
+	assert_int_equal(unit.fact, 0);
+	for (size_t len = 0; len < 19; len++)
+		assert_false(zstd_decoder.read_mark(good, len, &unit));
+	for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+		memcpy(bad, good, sizeof(good));
+		bad[broken[i].at] = broken[i].value;
+		if (broken[i].at == 9)
+			bad[8] = 7;
+		if (zstd_decoder.read_mark(bad, sizeof(bad), &unit))
+			fail_msg("case %zu", i);
+	}
+}
+
 static struct test_bytes xz_of_pieces(const uint8_t *image)
 {
 	static lzma_options_lzma options;
@@ -234,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_seek_table_is_read_with_and_without_checksums),
 		cmocka_unit_test(a_seek_table_that_does_not_add_up_is_none),
+		cmocka_unit_test(a_mark_tells_a_frame_that_tells_its_size),
 		cmocka_unit_test(the_index_of_an_xz_file_is_read_if_it_accounts_for_every_byte),
 		cmocka_unit_test(a_unit_is_passed_only_where_one_can_begin),
 	};
