@@ -3,9 +3,9 @@
 """Times a whole flash (decode, hash, write to a loop device that lies in memory, flush) of each format,
 on one processor and on two, against the best tool that only decodes it to /dev/null, in pairs (A B A B).
 Medians, the median of the pairs' ratios (ours to the tool's: less is better), how much faster two
-processors are than one, and the peak memory; beside them what is aimed at on two processors. By default
-meant to take less than 6 minutes: formats that are slow to unpack have half of the image, two long pairs are enough, and
-one where nothing is aimed at. Exit 1 if an aim was missed.
+processors are than one, and the peak memory; beside them what is aimed at on two processors. Exit 1 if an
+aim was missed. By default meant to take less than 6 minutes: formats that are slow to unpack have half of
+the image, two long pairs are enough, and one where nothing is aimed at.
 
 As root. Needs about 4 times --files of memory in /dev/shm (and the image, sparse). Packages:
 tools/setup-debian.sh bench."""
