@@ -158,6 +158,11 @@ struct bmap_flash_result {
  * is filled in both cases (its target_count 0 when the job ended before it looked at targets). */
 BMAP_API bool bmap_flash(const struct bmap_flash_options *options, struct bmap_flash_result *result,
 			 struct bmap_error *err);
+/* May the caller write a file at path during or after this flash? False with code REFUSED if it is
+ * (or lies on) the image, the bmap that is named or would be found, its signature, the keyring, or
+ * one of the targets; compared are files and disks as they are now, not names. */
+BMAP_API bool bmap_flash_check_output(const struct bmap_flash_options *options, const char *path,
+				      struct bmap_error *err);
 BMAP_API void bmap_flash_result_free(struct bmap_flash_result *result);
 
 #ifdef __cplusplus

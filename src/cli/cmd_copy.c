@@ -56,6 +56,7 @@ static const struct option_def option_rows[] = {
 	{ OPTION_GROUP, .help = "progress" },
 	{ OPTION_TEXT, "psplash-pipe", .value_name = "FIFO", PLACE(psplash_pipe),
 	  .help = "also write the progress to this named pipe, for psplash" },
+	RECORD_OPTIONS(struct copy_args),
 
 	COMMON_OPTIONS(struct copy_args),
 };
@@ -139,17 +140,33 @@ static bool check(const void *opaque, char *error)
 	};
 
 	return conflicts_check(pairs, COUNT_OF(pairs), error) &&
-	       signature_args_check(&a->signature, error) && check_values(a, error);
+	       signature_args_check(&a->signature, error) && check_values(a, error) &&
+	       record_args_check(&a->record, error);
 }
 
-static int flash(struct run *run, const struct copy_args *a, const struct copy_targets *targets)
+struct copy_job {
+	struct copy_watch watch;
+	struct copy_record record;
+};
+
+static void on_progress(void *user, const struct bmap_flash_progress *progress)
+{
+	struct copy_job *job = user;
+
+	copy_watch_report(&job->watch, progress);
+	copy_record_progress(&job->record, progress);
+}
+
+/* refusal: why there are no targets; NULL: there are. */
+static int flash(struct run *run, const struct copy_args *a, const struct copy_targets *targets,
+		 const struct bmap_error *refusal)
 {
 	struct bmap_flash_options options = BMAP_FLASH_OPTIONS_INIT;
 	struct bmap_flash_result result = { 0 };
 	struct bmap_error err = { 0 };
-	struct copy_watch watch;
+	struct copy_job job;
 	int code;
-	bool ok;
+	bool ready, ok;
 
 	options.image = a->image;
 	options.bmap = a->bmap;
@@ -175,12 +192,19 @@ static int flash(struct run *run, const struct copy_args *a, const struct copy_t
 	options.expect.count = a->expect_count;
 	options.log = &run->out.log;
 	options.stop = run->stop;
-	options.progress = copy_watch_report;
-	options.progress_user = &watch;
-	copy_watch_begin(&watch, &run->out, a->psplash_pipe, options.targets, options.target_count);
-	ok = bmap_flash(&options, &result, &err);
-	copy_watch_end(&watch, ok);
+	options.progress = on_progress;
+	options.progress_user = &job;
+	ready = copy_record_begin(&job.record, run, &a->record, &options, &err);
+	if (ready && refusal) {
+		ready = false;
+		err = *refusal;
+	}
+	copy_watch_begin(&job.watch, &run->out, a->psplash_pipe, options.targets,
+			 options.target_count);
+	ok = ready && bmap_flash(&options, &result, &err);
+	copy_watch_end(&job.watch, ok);
 	code = copy_say_result(run, &result, ok ? NULL : &err);
+	code = copy_record_end(&job.record, &result, ok ? NULL : &err, code);
 	bmap_flash_result_free(&result);
 	return code;
 }
@@ -190,12 +214,9 @@ static int run_copy(struct run *run, const void *opaque)
 	const struct copy_args *a = opaque;
 	struct copy_targets targets;
 	struct bmap_error err;
-	int code;
+	bool good = copy_targets_collect(&targets, a, run->stop, &err);
+	int code = flash(run, a, good ? &targets : &(struct copy_targets){ 0 }, good ? NULL : &err);
 
-	if (copy_targets_collect(&targets, a, run->stop, &err))
-		code = flash(run, a, &targets);
-	else
-		code = report_failure(run, &err);
 	copy_targets_free(&targets);
 	return code;
 }

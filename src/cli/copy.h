@@ -6,11 +6,13 @@
  * copy_watch.c   how far it is: terminal, psplash, and what a second signal prints
  * copy_result.c  what is said at its end
  * target_table.c of that, the table of several targets
+ * copy_record.c  events and report, for programs
  * Threads: the main one. */
 #ifndef CLI_COPY_H
 #define CLI_COPY_H
 
 #include "cli/command.h"
+#include "cli/copy_record.h"
 #include "cli/progress.h"
 #include "cli/psplash.h"
 #include "cli/speed.h"
@@ -29,6 +31,7 @@ struct copy_args {
 	bool no_bmap, no_verify, removable_only, allow_dev_files;
 	struct signature_args signature;
 	const char *psplash_pipe;
+	struct record_args record;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers, stall_seconds;
 };

@@ -201,7 +201,7 @@ static void show_tray(struct copy_watch *watch, uint64_t now_ns)
 		if (!tray_render(watch->text, size, &watch->view))
 			tray_summary(watch->text, size.columns, &watch->view);
 		output_draw(watch->out, watch->text);
-	} else if (now_ns - watch->said_ns >= PLAIN_INTERVAL_NS) {
+	} else if (!watch->out->events && now_ns - watch->said_ns >= PLAIN_INTERVAL_NS) {
 		watch->said_ns = now_ns;
 		tray_summary(line, sizeof(line), &watch->view);
 		output_info(watch->out, "%s", line + strlen(PROGRESS_PREFIX));

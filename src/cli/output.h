@@ -26,10 +26,11 @@
 #define OUTPUT_MAX_COLUMNS 400
 
 struct output {
-	int fd; /* constant, as are the next four */
+	int fd; /* constant, as are the next five */
 	enum bmap_log_level level; /* nothing less important is shown */
 	bool color;
 	bool live; /* progress may be drawn */
+	bool events; /* progress is told to a program: not to people, too */
 	struct bmap_log log; /* for the library: calls output_log() */
 	pthread_mutex_t lock; /* for what follows, and for the order on fd */
 	char *block; /* the progress, as it is drawn: lines with what ends them between; malloc'ed
