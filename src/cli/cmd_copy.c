@@ -7,6 +7,12 @@
 
 #define PLACE(member) .place = offsetof(struct copy_args, member)
 
+static const char *const straggler_choices[] = {
+	[BMAP_STRAGGLER_WAIT - 1] = "wait",
+	[BMAP_STRAGGLER_DETACH - 1] = "detach",
+	NULL,
+};
+
 static const struct option_def option_rows[] = {
 	{ OPTION_GROUP, .help = "the map" },
 	{ OPTION_TEXT, "bmap", .value_name = "FILE", PLACE(bmap),
@@ -42,6 +48,11 @@ static const struct option_def option_rows[] = {
 	{ OPTION_FLAG, "allow-dev-files", .added = true, PLACE(allow_dev_files),
 	  .help = "let DEST be a regular file below /dev; otherwise taken for a misspelt device "
 		  "and refused" },
+	{ OPTION_CHOICE, "straggler", .added = true, .value_name = "wait|detach", PLACE(straggler),
+	  .choices = straggler_choices,
+	  .help = "of several targets one that holds the others below half of their speed for 10 "
+		  "seconds is left behind and written in a second pass (detach, the default if the "
+		  "image can be read twice), or all go at its speed (wait)" },
 	{ OPTION_COUNT, "stall-timeout", .added = true, .value_name = "SECONDS",
 	  PLACE(stall_seconds), .max = 86400,
 	  .help = "give DEST up if it completes nothing for so long (default: 240; a warning "
@@ -185,6 +196,7 @@ static int flash(struct run *run, const struct copy_args *a, const struct copy_t
 	options.queue_depth = a->queue_depth;
 	options.workers = a->workers;
 	options.stall_seconds = a->stall_seconds;
+	options.straggler = (enum bmap_straggler)a->straggler;
 	if (a->expect_size)
 		size_range_parse(a->expect_size, &options.expect.least_bytes,
 				 &options.expect.most_bytes);

@@ -34,6 +34,7 @@ struct copy_args {
 	struct record_args record;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers, stall_seconds;
+	unsigned straggler; /* an enum bmap_straggler */
 };
 
 #define COPY_MAX_TARGETS 1024u

@@ -320,6 +320,25 @@ static bool store_count(struct parser *p, const struct option_def *def, const ch
 	return true;
 }
 
+static bool store_choice(struct parser *p, const struct option_def *def, const char *value)
+{
+	char list[OPTION_ERROR_ROOM / 2] = "";
+	size_t used = 0;
+
+	for (unsigned i = 0; def->choices[i]; i++) {
+		const unsigned choice = i + 1;
+
+		if (!strcmp(value, def->choices[i])) {
+			memcpy(p->values + def->place, &choice, sizeof(choice));
+			return true;
+		}
+		if (used < sizeof(list))
+			used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
+						 used ? ", " : "", def->choices[i]);
+	}
+	return mistake(p->error, "option --%s: '%.100s' is none of %s", def->name, value, list);
+}
+
 static bool store(struct parser *p, const struct option_def *def, const char *value)
 {
 	char *place = p->values + def->place;
@@ -341,6 +360,8 @@ static bool store(struct parser *p, const struct option_def *def, const char *va
 		return true;
 	case OPTION_COUNT:
 		return store_count(p, def, value);
+	case OPTION_CHOICE:
+		return store_choice(p, def, value);
 	case OPTION_PAIR: /* store_pair() */
 	case OPTION_GROUP:
 		break;

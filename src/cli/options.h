@@ -30,6 +30,7 @@ enum option_kind {
 	OPTION_TEXT, /* const char * */
 	OPTION_SIZE, /* uint64_t, bytes: a number with K, M, G or T behind it, at least 1 */
 	OPTION_COUNT, /* unsigned, 1..max */
+	OPTION_CHOICE, /* unsigned: which of choices, counted from 1 */
 	OPTION_PAIR, /* struct text_list: two values behind each other, all that are given */
 };
 
@@ -42,6 +43,7 @@ struct option_def {
 	const char *help; /* a sentence or two, wrapped when printed; says the default */
 	size_t place; /* offset of the value in the struct that is filled */
 	unsigned max; /* of OPTION_COUNT */
+	const char *const *choices; /* of OPTION_CHOICE, NULL behind the last */
 };
 
 struct argument_def {

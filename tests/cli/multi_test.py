@@ -174,6 +174,27 @@ def files_are_no_devices_that_could_be_expected(bed):
     expect_copied(source, out)
 
 
+def what_cannot_be_read_twice_leaves_nobody_behind(bed):
+    source, names = image(bed), [bed.path("a"), bed.path("b")]
+    for args, code, says in (([], 0, True), (["--straggler", "wait"], 0, False),
+                             (["--straggler=detach"], 1, True)):
+        with subprocess.Popen(["cat", source], stdout=subprocess.PIPE) as cat:
+            done = d.expect_exit(d.tool("copy", "--bmap", source + ".bmap", *args, "-", *names,
+                                        stdin=cat.stdout), code)
+            cat.stdout.close()
+        d.expect(("cannot be read twice" in done.err) == says, "said or not", done)
+        for name in names:
+            if code:
+                d.expect(not os.path.exists(name), "a file was made", done)
+            else:
+                expect_done(done, source, name)
+                os.unlink(name)
+    for how in ("wait", "detach"):
+        done = d.expect_exit(d.tool("copy", "--straggler", how, source, *names), 0)
+        for name in names:
+            expect_done(done, source, name)
+
+
 def sixteen_at_once(bed):
     source = image(bed)
     names = [bed.path("out%d" % i) for i in range(16)]
@@ -215,6 +236,7 @@ if __name__ == "__main__":
         a_list_that_never_comes_can_be_interrupted,
         no_disk_that_matches_is_an_error,
         files_are_no_devices_that_could_be_expected,
+        what_cannot_be_read_twice_leaves_nobody_behind,
         sixteen_at_once,
         an_interrupt_says_what_is_incomplete,
     ]))

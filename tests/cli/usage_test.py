@@ -43,6 +43,8 @@ WRONG = [
     ["copy", "a", "b", "--expect-size", "32X"],
     ["copy", "a", "b", "--expect-size=32G+5%"],
     ["copy", "a", "b", "--expect-count", "0"],
+    ["copy", "a", "b", "--straggler", "leave"],
+    ["copy", "a", "b", "--straggler="],
     ["copy", "a", "b", "--expect-count=1025"],
     ["create"],
     ["create", "a", "b"],

@@ -25,6 +25,7 @@ class World:
         new = bed.path("new")
         d.pattern_fill(new, SIZE)
         d.overlay(self.image, new, self.map.ranges)
+        self.new = new
         self.good, self.untouched = d.sha256_of(new), d.sha256_of(self.old)
 
     def targets(self, count=3):
@@ -35,7 +36,17 @@ class World:
 
     def expect(self, done, device, digest, what):
         d.drop_cache(device)
-        d.expect(d.sha256_of(device) == digest, "%s is not %s" % (device, what), done)
+        if d.sha256_of(device) != digest:
+            raise d.Fail("%s is not %s: %s: %s" % (device, what, self.difference(device), done))
+
+    def difference(self, device):
+        """Which blocks are not what the image makes of them, and what is there instead."""
+        found, new, old = (d.read_at(path, 0, SIZE) for path in (device, self.new, self.old))
+        wrong = [at for at in range(0, SIZE, 4096) if found[at:at + 4096] != new[at:at + 4096]]
+        stale = sum(found[at:at + 4096] == old[at:at + 4096] for at in wrong)
+        behind = d.run("losetup", "-n", "-O", "BACK-FILE", device).out.strip()
+        return "%d blocks from %s to %s, %d of them as before, over %s" % (
+            len(wrong), wrong[:1], wrong[-1:], stale, behind)
 
     def expect_done(self, done, *devices):
         for device in devices:

@@ -14,10 +14,12 @@ struct values {
 	const char *bmap, *sig, *output;
 	bool no_bmap, no_verify, no_sig_verify, quiet, debug, bounce;
 	uint64_t memory;
-	unsigned workers;
+	unsigned workers, side;
 };
 
 #define PLACE(member) .place = offsetof(struct values, member)
+
+static const char *const sides[] = { "left", "right", NULL };
 
 static const struct option_def options[] = {
 	{ OPTION_GROUP, .help = "the map" },
@@ -31,6 +33,8 @@ static const struct option_def options[] = {
 	{ OPTION_FLAG, "debug", 'd', PLACE(debug), .help = "say much" },
 	{ OPTION_GROUP, .help = "new ones" },
 	{ OPTION_FLAG, "bounce", .added = true, PLACE(bounce), .help = "shares b with bmap" },
+	{ OPTION_CHOICE, "side", .added = true, PLACE(side), .choices = sides, .value_name = "S",
+	  .help = "s" },
 	{ OPTION_SIZE, "memory", .added = true, PLACE(memory), .value_name = "SIZE", .help = "m" },
 	{ OPTION_COUNT, "workers", .added = true, PLACE(workers), .max = 64, .value_name = "N",
 	  .help = "a sentence that is long enough to be broken into more than one line of help" },
@@ -98,6 +102,8 @@ static void what_argparse_takes_is_taken_in_the_same_way(void **state)
 		{ { "-a b", "-x y" }, { "-a b", "-x y" } },
 		{ { "", "b" }, { "", "b" } },
 		{ { "--workers", "64", "a", "b" }, { "a", "b", .workers = 64 } },
+		{ { "--side", "left", "a", "b" }, { "a", "b", .side = 1 } },
+		{ { "--side=left", "a", "b", "--side=right" }, { "a", "b", .side = 2 } },
 	};
 	char error[OPTION_ERROR_ROOM];
 
@@ -121,6 +127,7 @@ static void what_argparse_takes_is_taken_in_the_same_way(void **state)
 		assert_int_equal(got.bounce, want->bounce);
 		assert_int_equal(got.memory, want->memory);
 		assert_int_equal(got.workers, want->workers);
+		assert_int_equal(got.side, want->side);
 	}
 }
 
@@ -149,6 +156,9 @@ static void mistakes_are_named(void **state)
 		{ { "-\x01", "a", "b" }, "unknown option -?" },
 		{ { "--memory", "0", "a", "b" }, "'0' is not a size" },
 		{ { "--memory=1Q", "a", "b" }, "'1Q' is not a size" },
+		{ { "--side=up", "a", "b" }, "--side: 'up' is none of left, right" },
+		{ { "--side=lef", "a", "b" }, "is none of" },
+		{ { "--side=", "a", "b" }, "is none of" },
 		{ { "--workers=0", "a", "b" }, "'0' is not a number from 1 to 64" },
 		{ { "--workers=65", "a", "b" }, "'65' is not" },
 		{ { "--workers=+1", "a", "b" }, "'+1' is not" },
