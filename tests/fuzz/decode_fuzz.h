@@ -13,8 +13,10 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
 /* Memory so small that each run is short and history wraps. */
-#define FUZZ_FEED                                                                                  \
-	.ring_bytes = 64 * KIB, .history_max_bytes = 1, .input_max_bytes = 32 * KIB,               \
+#define FUZZ_FEED FUZZ_FEED_IN(64 * KIB)
+/* For formats that need more room for a block. */
+#define FUZZ_FEED_IN(ring)                                                                         \
+	.ring_bytes = (ring), .history_max_bytes = 1, .input_max_bytes = 32 * KIB,                 \
 	.memory_bytes = 16 * MIB, .stop_bytes = MIB
 
 static inline void fuzz_decode(const struct decoder_ops *ops, const uint8_t *data, size_t len,

@@ -4,10 +4,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static const struct decode_feed feeds[] = {
-		{ FUZZ_FEED, .room_max_bytes = 160 * KIB },
-		{ FUZZ_FEED, .room_max_bytes = 160 * KIB, .input = FEED_RANDOM, .units = true },
+		{ FUZZ_FEED_IN(256 * KIB), .room_max_bytes = 160 * KIB },
+		{ FUZZ_FEED_IN(256 * KIB), .room_max_bytes = 160 * KIB, .input = FEED_RANDOM,
+		  .units = true },
 		/* no room for a block: in memory of its own */
-		{ FUZZ_FEED, .room_max_bytes = 4096, .input = FEED_RANDOM, .room = FEED_RANDOM },
+		{ FUZZ_FEED_IN(256 * KIB), .room_max_bytes = 4096, .input = FEED_RANDOM,
+		  .room = FEED_RANDOM },
 	};
 
 	fuzz_decode(&lzop_decoder, data, len, feeds, ARRAY_LEN(feeds));

@@ -308,6 +308,7 @@ struct decode_result decode_drive(const struct decoder_ops *ops, const uint8_t *
 	};
 
 	d.result.same = true;
+	CHECK(limits.room_max_bytes <= d.ring_bytes);
 	d.ring = ring_map(d.ring_bytes);
 	memset(d.ring, 0xA5, d.ring_bytes);
 	d.input = guarded_new(limits.input_max_bytes);
