@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 struct bmap_device_part {
-	char *path; /* "/dev/sdb1" */
+	char *path; /* "/dev/sdb1"; NULL: in the table, but the kernel does not show it */
 	uint64_t offset_bytes, size_bytes;
 	char *type; /* of its file system: "ext4", "vfat"; NULL: none that is known */
 	char *label; /* of the file system, else of the partition */
@@ -39,7 +39,7 @@ struct bmap_device {
 	bool removable, read_only, rotational;
 	char *content; /* "gpt", "dos", or the file system's type; NULL: nothing that is known */
 	char *label, *mounted_at; /* of a file system that fills the device */
-	struct bmap_device_part *parts; /* of a whole disk; by path */
+	struct bmap_device_part *parts; /* of a whole disk; by path, or by the table's order */
 	size_t part_count;
 	/* Why it would not be written to now, as bmap_flash() would say; NULL: it could be, as far
 	 * as can be told without an image: that may be too large for it, or lie on it. */

@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "target/device_internal.h"
 #include "target/device_text.h"
+#include "target/device_udev.h"
 #include "target/mounts.h"
 
 #include <stdio.h>
@@ -16,11 +17,13 @@ const struct device_places device_places_system = {
 	.sys = "/sys",
 	.dev = "/dev",
 	.mountinfo = MOUNTINFO,
+	.udev = true,
 };
 
 static void read_numbers(const struct device_view *view, struct bmap_device *device);
 static void read_identity(struct device_view *view, const struct device_chain *chain,
 			  struct bmap_device *device);
+static void ask_udev(struct device_view *view, struct bmap_device *device);
 static void read_names(struct device_view *view, const struct device_chain *chain,
 		       struct bmap_device *device);
 
@@ -76,6 +79,8 @@ bool device_facts_read(const struct device_places *places, dev_t number, struct 
 	read_numbers(&view, device);
 	read_names(&view, &chain, device);
 	read_identity(&view, &chain, device);
+	if (places->udev)
+		ask_udev(&view, device);
 	if (!view.no_memory)
 		return true;
 	bmap_device_free(device);
@@ -113,9 +118,10 @@ static void read_names(struct device_view *view, const struct device_chain *chai
 	device->transport = device_view_keep(view, chain->transport);
 	device->usb_path = device_view_keep(view, chain->usb_port[0] ? chain->usb_port : NULL);
 	device_links_best(view, "by-id", name);
-	device->by_id = device_view_keep(view, name[0] ? name : NULL);
+	device->by_id = device_view_keep(view, device_text_clean(name, strlen(name)) ? name : NULL);
 	device_links_best(view, "by-path", name);
-	device->by_path = device_view_keep(view, name[0] ? name : NULL);
+	device->by_path =
+		device_view_keep(view, device_text_clean(name, strlen(name)) ? name : NULL);
 }
 
 /* The first of several attributes that says something. */
@@ -163,4 +169,26 @@ static void read_identity(struct device_view *view, const struct device_chain *c
 		device->serial = read_serial_page(view);
 	if (!device->serial)
 		device->serial = read_first(view, view->disk_folder, serials);
+}
+
+static void add_if_unknown(struct device_view *view, char **fact, const char *text)
+{
+	if (!*fact && text[0])
+		*fact = device_view_keep(view, text);
+}
+
+/* sysfs comes first, so that a report says the same with and without udev. */
+static void ask_udev(struct device_view *view, struct bmap_device *device)
+{
+	struct device_udev udev;
+
+	device_udev_read(&udev, view->number);
+	if (device->model && strlen(udev.model) > strlen(device->model) &&
+	    !strncmp(udev.model, device->model, strlen(device->model))) {
+		free(device->model); /* it was cut off */
+		device->model = NULL;
+	}
+	add_if_unknown(view, &device->vendor, device->model ? "" : udev.vendor);
+	add_if_unknown(view, &device->model, udev.model);
+	add_if_unknown(view, &device->serial, udev.serial);
 }

@@ -6,6 +6,8 @@
  * device_chain.c    how it is attached
  * device_links.c    names in /dev/disk
  * device_parts.c    its partitions, and where they are mounted
+ * device_content.c  what is on it, by libblkid
+ * device_udev.c     what udev found out
  * device_text.c     what devices say of themselves, made fit to be shown */
 #ifndef TARGET_DEVICE_INTERNAL_H
 #define TARGET_DEVICE_INTERNAL_H

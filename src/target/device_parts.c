@@ -105,7 +105,7 @@ static bool note_mount(void *user, dev_t mounted, const char *mount_point)
 		return true;
 	snprintf(path, sizeof(path), "%s/%s", search->view->places->dev, name);
 	for (size_t i = 0; i < device->part_count; i++)
-		if (!strcmp(device->parts[i].path, path))
+		if (device->parts[i].path && !strcmp(device->parts[i].path, path))
 			set_first(search->view, &device->parts[i].mounted_at, mount_point);
 	return true;
 }

@@ -7,6 +7,9 @@
 #include <fcntl.h>
 #include <sys/file.h>
 
+/* Not to wait for a drive that closes its tray or spins up. */
+#define LOOK_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
+
 static bool refuse_if_claimed(dev_t device, const char *node, struct bmap_error *err);
 
 bool refuse_unless_writable(dev_t device, const char *node, uint64_t size_bytes, bool read_only,
@@ -26,21 +29,42 @@ bool refuse_unless_writable(dev_t device, const char *node, uint64_t size_bytes,
 /* What holds a device without showing in sysfs (ZFS, the further disks of btrfs, another copy) is
  * found only by claiming it oneself: for reading, which changes nothing and wakes nobody. Who
  * claims it in these few microseconds is turned away; a copy tries again, and looks with flock(2)
- * come first as that is what it holds for all its time. */
+ * come first, as that is what it holds for all its time. */
 static bool refuse_if_claimed(dev_t device, const char *node, struct bmap_error *err)
 {
-	CLEANUP_CLOSE int fd = open(node, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	CLEANUP_CLOSE int fd = -1;
 	CLEANUP_CLOSE int claim = -1;
+	CLEANUP_CLOSE int lock = -1;
+	bool taken;
 
-	if (fd < 0)
-		return explain_open_failure(device, node, errno, err);
-	if (flock(fd, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK)
+	lock = disk_lock_shared(device, &taken);
+	if (taken)
 		return bmap_error_set(err, BMAP_ERR_REFUSED,
 				      "%s: refused: another program keeps the disk locked with "
 				      "flock(2), as bmaptool does while it writes",
 				      node);
-	claim = open(node, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	fd = open(node, LOOK_FLAGS); /* the slow part, before the claim */
+	if (fd < 0)
+		return explain_open_failure(device, node, errno, err);
+	claim = open(node, LOOK_FLAGS | O_EXCL);
 	return claim >= 0 || explain_open_failure(device, node, errno, err);
+}
+
+int disk_lock_shared(dev_t device, bool *taken)
+{
+	char node[SYSFS_NAME_BYTES + 8];
+	CLEANUP_CLOSE int fd = -1;
+
+	*taken = false;
+	if (!sysfs_node(sysfs_whole_disk(device), node, sizeof(node)))
+		return -1;
+	fd = open(node, LOOK_FLAGS);
+	if (fd < 0)
+		return -1;
+	if (!flock(fd, LOCK_SH | LOCK_NB))
+		return take_fd(&fd);
+	*taken = errno == EWOULDBLOCK;
+	return -1;
 }
 
 bool refuse_read_only(const char *name, struct bmap_error *err)

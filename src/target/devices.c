@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/devices.h"
+#include "target/device_content.h"
 #include "target/device_internal.h"
 #include "target/device_text.h"
 #include "target/safety.h"
@@ -66,6 +67,8 @@ static bool complete(struct bmap_device *device, dev_t number, struct bmap_error
 		return bmap_error_set(err, BMAP_ERR_IO, "%s: the device is gone", device->path);
 	if (!device_parts_read(&view, device, err))
 		return false;
+	if (!device_content_read(&view, device, err))
+		return false;
 	device_mounts_read(&view, device);
 	device->refusal = refusal_text(device, number, &view.no_memory);
 	return !view.no_memory || bmap_error_memory(err, "a device");
@@ -89,6 +92,8 @@ static char *refusal_text(const struct bmap_device *device, dev_t number, bool *
 		text += strlen(word);
 	copy = strdup(text);
 	*no_memory |= !copy;
+	if (copy) /* names of mounts and mappings are in it */
+		device_text_clean(copy, strlen(copy));
 	return copy;
 }
 

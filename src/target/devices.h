@@ -11,6 +11,7 @@ struct device_places {
 	const char *sys; /* "/sys" */
 	const char *dev; /* "/dev" */
 	const char *mountinfo;
+	bool udev; /* libudev may be asked: it knows only the system's own */
 };
 extern const struct device_places device_places_system;
 

@@ -11,8 +11,12 @@
 /* in_use.c: is the device, one of its partitions or the disk it is part of mounted, used as swap
  * space, or held by the kernel (LVM, RAID, crypt)? */
 bool refuse_if_in_use(dev_t device, const char *name, struct bmap_error *err);
-/* device_refusal.c: what would be found by opening the device for writing, found without: no
- * medium, read-only, in use, no access, held by another program. */
+/* device_refusal.c: a descriptor that keeps others from locking the whole disk for themselves, as
+ * who looks at what is on a device should hold: systemd's BLOCK_DEVICE_LOCKING. -1: none; *taken
+ * then says whether that is because another program (a copy, a partitioning tool) has locked it. */
+int disk_lock_shared(dev_t device, bool *taken);
+/* What would be found by opening the device for writing, found without: no medium, read-only, in
+ * use, no access, held by another program. */
 bool refuse_unless_writable(dev_t device, const char *node, uint64_t size_bytes, bool read_only,
 			    struct bmap_error *err);
 /* The same with other files than /proc/self/mountinfo and /proc/swaps. */
