@@ -3,7 +3,6 @@
 #include "cli/command.h"
 #include "cli/report.h"
 
-#include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <string.h>
@@ -96,15 +95,6 @@ static bool read_report(struct run *run, const struct report_args *a, const char
 	return bmap_report_read(&options, report, err);
 }
 
-/* A full disk must not pass for a report. */
-static int finish(struct run *run, int code)
-{
-	if (!fflush(stdout) && !ferror(stdout))
-		return code;
-	output_error(&run->out, "cannot write to standard output: %s", strerror(errno));
-	return EXIT_FAILED;
-}
-
 static void draw_map(struct run *run, const struct bmap_map *map)
 {
 	unsigned columns = output_size(&run->out).columns;
@@ -124,6 +114,7 @@ static int report_one(struct run *run, const struct report_args *a)
 	char error[OPTION_ERROR_ROOM];
 	bool good = read_report(run, a, a->input, &report, &err);
 	bool shown = true;
+	int code;
 
 	report_speeds_parse(a->speed ? a->speed : "20M,100M,500M,2G", &speeds, error);
 	if (a->json && (good || report.map)) {
@@ -141,7 +132,8 @@ static int report_one(struct run *run, const struct report_args *a)
 		output_error(&run->out, "cannot make the JSON document: no memory");
 		return EXIT_FAILED;
 	}
-	return finish(run, good ? EXIT_OK : report_failure(run, &err));
+	code = good ? EXIT_OK : report_failure(run, &err);
+	return output_flush_stdout(&run->out) ? code : EXIT_FAILED;
 }
 
 static int report_two(struct run *run, const struct report_args *a)
@@ -161,7 +153,7 @@ static int report_two(struct run *run, const struct report_args *a)
 	}
 	bmap_report_free(&older);
 	bmap_report_free(&newer);
-	return finish(run, code);
+	return output_flush_stdout(&run->out) ? code : EXIT_FAILED;
 }
 
 static int run_report(struct run *run, const void *opaque)

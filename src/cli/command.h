@@ -50,6 +50,7 @@ struct command {
 
 extern const struct command command_copy;
 extern const struct command command_create;
+extern const struct command command_list;
 extern const struct command command_pack;
 extern const struct command command_report;
 extern const struct command command_verify;

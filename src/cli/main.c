@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = { &command_copy, &command_create, &command_verify,
-						  &command_pack, &command_report };
+						  &command_pack, &command_report, &command_list };
 
 struct main_args {
 	struct common_args common;
@@ -205,14 +205,9 @@ static int run_command(const struct command *command, const struct common_args *
 static int finish_stdout(void)
 {
 	struct output out;
-	int errnum;
 
-	if (!fflush(stdout) && !ferror(stdout))
-		return EXIT_OK;
-	errnum = errno;
 	output_init(&out, false, false);
-	output_error(&out, "cannot write to standard output: %s", strerror(errnum));
-	return EXIT_FAILED;
+	return output_flush_stdout(&out) ? EXIT_OK : EXIT_FAILED;
 }
 
 int report_failure(struct run *run, const struct bmap_error *err)

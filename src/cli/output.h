@@ -56,6 +56,10 @@ void output_message(struct output *out, enum bmap_log_level level, const char *f
 #define output_info(out, ...) output_message(out, BMAP_LOG_INFO, __VA_ARGS__)
 #define output_debug(out, ...) output_message(out, BMAP_LOG_DEBUG, __VA_ARGS__)
 
+/* What was printed on standard output goes out. False, and said, if it cannot: a full disk must not
+ * pass for a result. */
+bool output_flush_stdout(struct output *out);
+
 /* Size of the terminal now: asked each time, so that no signal has to tell of a new one. */
 struct output_size {
 	unsigned columns; /* at most OUTPUT_MAX_COLUMNS */

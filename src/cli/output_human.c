@@ -100,6 +100,14 @@ void output_message(struct output *out, enum bmap_log_level level, const char *f
 	output_log(out, level, text);
 }
 
+bool output_flush_stdout(struct output *out)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return true;
+	output_error(out, "cannot write to standard output: %s", strerror(errno));
+	return false;
+}
+
 struct output_size output_size(const struct output *out)
 {
 	struct output_size size = { 80, 24 };

@@ -11,6 +11,11 @@
 /* in_use.c: is the device, one of its partitions or the disk it is part of mounted, used as swap
  * space, or held by the kernel (LVM, RAID, crypt)? */
 bool refuse_if_in_use(dev_t device, const char *name, struct bmap_error *err);
+/* The same with other files than /proc/self/mountinfo and /proc/swaps. */
+bool refuse_if_mounted(const char *mountinfo, dev_t device, const char *name,
+		       struct bmap_error *err);
+bool refuse_if_swap(const char *swaps, dev_t device, const char *name, struct bmap_error *err);
+
 /* device_refusal.c: a descriptor that keeps others from locking the whole disk for themselves, as
  * who looks at what is on a device should hold: systemd's BLOCK_DEVICE_LOCKING. -1: none; *taken
  * then says whether that is because another program (a copy, a partitioning tool) has locked it. */
@@ -19,10 +24,6 @@ int disk_lock_shared(dev_t device, bool *taken);
  * use, no access, held by another program. */
 bool refuse_unless_writable(dev_t device, const char *node, uint64_t size_bytes, bool read_only,
 			    struct bmap_error *err);
-/* The same with other files than /proc/self/mountinfo and /proc/swaps. */
-bool refuse_if_mounted(const char *mountinfo, dev_t device, const char *name,
-		       struct bmap_error *err);
-bool refuse_if_swap(const char *swaps, dev_t device, const char *name, struct bmap_error *err);
 
 /* The disks and files that something stands on: through partitions, device mapper, RAID and loop
  * devices down to the bottom. */

@@ -56,6 +56,8 @@ WRONG = [
     ["pack", "-o", "b"],
     ["pack", "a", "-o", "b", "--level", "0"],
     ["pack", "a", "-o", "b", "--level=20"],
+    ["list", "--jsn"],
+    ["list", "--all=yes"],
     ["verify"],
     ["verify", "a", "b"],
     ["verify", "a", "--no-verify"],
@@ -91,7 +93,7 @@ def options_that_exclude_each_other_are_named(bed):
 
 def help_and_version_go_to_standard_output(bed):
     for argv in (["-h"], ["--help"], ["--hel"], ["copy", "--help"], ["write", "-h"],
-                 ["create", "a", "b", "c", "-h"][:2] + ["-h"], ["verify", "--help"], ["pack", "-h"],
+                 ["create", "a", "b", "c", "-h"][:2] + ["-h"], ["verify", "--help"], ["pack", "-h"], ["list", "-h"],
                  ["-q", "copy", "-h"]):
         done = d.expect_exit(d.tool(*argv), 0)
         d.expect(done.out.startswith("usage: bmaptool") and done.err == "", "no help", done)
