@@ -137,6 +137,11 @@ static bool check_values(const struct copy_args *a, char *error)
 	return false;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return a && b && !strcmp(a, b);
+}
+
 static bool check(const void *opaque, char *error)
 {
 	const struct copy_args *a = opaque;
@@ -148,6 +153,8 @@ static bool check(const void *opaque, char *error)
 		{ a->no_bmap, a->signature.fingerprint != NULL, "--nobmap and --fingerprint" },
 		{ list, is_standard_input(a->image), "--targets-from - and the image -" },
 		{ list, is_standard_input(a->bmap), "--targets-from - and --bmap -" },
+		{ a->targets_from, same_text(a->record.report, a->targets_from),
+		  "--report and --targets-from of the same file" },
 	};
 
 	return conflicts_check(pairs, COUNT_OF(pairs), error) &&

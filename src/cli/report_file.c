@@ -106,20 +106,39 @@ static const char *straggler_word(enum bmap_straggler straggler)
 	return words[straggler];
 }
 
+static json_t *image_options(const struct bmap_flash_options *o)
+{
+	return json_pack("{s:b,s:b,s:b,s:o,s:o*,s:o,s:o,s:o*}", "no_bmap", (int)o->no_bmap,
+			 "no_verify", (int)o->no_verify, "no_signature", (int)o->no_signature,
+			 "keyring", json_text(o->keyring), "keyring_hex", json_text_hex(o->keyring),
+			 "fingerprint", json_text(o->fingerprint), "member", json_text(o->member),
+			 "member_hex", json_text_hex(o->member));
+}
+
+static json_t *target_options(const struct bmap_flash_options *o)
+{
+	const struct bmap_expect *expect = &o->expect;
+
+	return json_pack("{s:b,s:b,s:o,s:o,s:o,s:o*,s:o,s:s,s:s,s:o}", "removable_only",
+			 (int)o->removable_only, "allow_dev_files", (int)o->allow_dev_files,
+			 "expect_least_bytes", json_number_or_null(expect->least_bytes),
+			 "expect_most_bytes", json_number_or_null(expect->most_bytes),
+			 "expect_model", json_text(expect->model), "expect_model_hex",
+			 json_text_hex(expect->model), "expect_count",
+			 json_number_or_null(expect->count), "read_back", choice_word(o->read_back),
+			 "straggler", straggler_word(o->straggler), "stall_seconds",
+			 json_number_or_null(o->stall_seconds));
+}
+
 /* What decides of what is written, and how it is judged. */
 static json_t *options_object(const struct bmap_flash_options *o)
 {
-	return json_pack(
-		"{s:b,s:b,s:b,s:o,s:o*,s:o,s:o,s:o*,s:b,s:b,s:s,s:s,s:o,s:o,s:o,s:o}", "no_bmap",
-		(int)o->no_bmap, "no_verify", (int)o->no_verify, "no_signature",
-		(int)o->no_signature, "keyring", json_text(o->keyring), "keyring_hex",
-		json_text_hex(o->keyring), "fingerprint", json_text(o->fingerprint), "member",
-		json_text(o->member), "member_hex", json_text_hex(o->member), "removable_only",
-		(int)o->removable_only, "allow_dev_files", (int)o->allow_dev_files, "read_back",
-		choice_word(o->read_back), "straggler", straggler_word(o->straggler),
-		"stall_seconds", json_number_or_null(o->stall_seconds), "memory_bytes",
-		json_number_or_null(o->memory_bytes), "queue_depth",
-		json_number_or_null(o->queue_depth), "workers", json_number_or_null(o->workers));
+	json_t *resources =
+		json_pack("{s:o,s:o,s:o}", "memory_bytes", json_number_or_null(o->memory_bytes),
+			  "queue_depth", json_number_or_null(o->queue_depth), "workers",
+			  json_number_or_null(o->workers));
+
+	return json_join(json_join(image_options(o), target_options(o)), resources);
 }
 
 static json_t *target_object(const struct bmap_target_report *target, size_t index,

@@ -335,7 +335,8 @@ def mistakes_on_the_command_line_are_no_events(bed):
     source, dest = image(bed), bed.path("out")
     for args in (["--job-id", "x"], ["--json", "--job-id", ""], ["--json", "--job-id", "a\tb"],
                  ["--json", "--job-id", "\udcff"], ["--json", "--job-id", "x" * 256],
-                 ["--report", "-"], ["--report", ""]):
+                 ["--report", "-"], ["--report", ""],
+                 ["--report", "list", "--targets-from", "list"]):
         done = d.expect_exit(d.tool("copy", *args, source, dest), 2)
         d.expect(done.out == "" and not os.path.exists(dest), "something was done", done)
 
