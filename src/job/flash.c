@@ -86,12 +86,12 @@ static bool run(struct flash *flash, struct bmap_error *err)
 {
 	const struct bmap_flash_options *options = flash->options;
 
-	if (!check_options(options, err) || !flash_open_stream(flash, err) ||
-	    !choose_straggler(flash, err))
-		return false;
 	flash->read_back = options->read_back == BMAP_CHOICE_YES ||
 			   (options->read_back == BMAP_CHOICE_DEFAULT && options->target_count > 1);
 	flash->result->read_back = flash->read_back;
+	if (!check_options(options, err) || !flash_open_stream(flash, err) ||
+	    !choose_straggler(flash, err))
+		return false;
 	if (!flash_prepare_result(flash, err) || !flash_describe_image(flash, err) ||
 	    !flash_open_targets(flash, err))
 		return false;

@@ -5,12 +5,14 @@
  * flash_targets.c  which targets are written: opening, refusing, beginning
  * flash_expect.c   what belongs on the line
  * flash_pass.c     one pass of the image over some of them: stream and write stage
+ * flash_read_back.c  the threads that read them back
  * flash_report.c   what progress and result say
  * flash_finish.c   verdicts, and closing
  * Threads: the calling thread's. */
 #ifndef JOB_FLASH_INTERNAL_H
 #define JOB_FLASH_INTERNAL_H
 
+#include "job/flash_read_back.h"
 #include "job/image_stream.h"
 #include "pipeline/write_stage.h"
 #include "target/target.h"
@@ -31,6 +33,7 @@ struct flash_pass {
 	struct image_stream stream;
 	bool streaming; /* stream is open */
 	struct write_stage *writing; /* NULL: not begun */
+	struct flash_readers *readers; /* NULL: none, or ended */
 	struct target **lanes; /* lent to the write stage */
 	struct flash_target **members; /* of each lane */
 	size_t lane_count;
@@ -46,6 +49,7 @@ struct flash {
 	struct flash_target *targets; /* options->target_count of them */
 	uint64_t image_bytes; /* valid once the source was read to its end */
 	bool read_back, detaches;
+	bool reader_left_behind; /* by a pass: its map is leaked, which all passes share */
 	struct bmap_error ending; /* why the whole job ends early; code NONE: it does not */
 };
 

@@ -37,6 +37,7 @@ bool flash_open_stream(struct flash *flash, struct bmap_error *err)
 		.member = options->member,
 		.no_bmap = options->no_bmap,
 		.no_verify = options->no_verify,
+		.sums = flash->read_back,
 		.digest_image = options->digest_image,
 		.memory_bytes = options->memory_bytes,
 		.queue_depth = options->queue_depth,
@@ -122,10 +123,15 @@ static bool start_writing(struct flash *flash, struct bmap_error *err)
 		.stall_give_up_seconds = flash->options->stall_seconds,
 		.detach = flash->detaches,
 		.straggler_seconds = flash->options->straggler_seconds,
+		.read_back = flash->read_back,
 	};
 
 	pass->writing = write_stage_start(&config, err);
-	return pass->writing;
+	if (!pass->writing || !flash->read_back)
+		return pass->writing;
+	pass->readers = flash_readers_start(pass->writing, pass->lanes, pass->lane_count,
+					    &pass->stream, err);
+	return pass->readers;
 }
 
 /* The source was good to its end, in this pass too. */
@@ -169,6 +175,7 @@ static void run_loop(struct flash *flash, struct bmap_error *why)
 		}
 		if (stopped) {
 			flash->ending = *why;
+			flash_readers_stop(pass->readers);
 			write_stage_stop(pass->writing, why);
 			image_stream_stop(stream);
 			/* Nothing of the stream rings any more; the stop object stays readable. */
@@ -215,6 +222,8 @@ bool flash_run_pass(struct flash *flash, struct bmap_error *err)
 	/* All lanes are final: a source that still flows has nobody to read it. */
 	image_stream_stop(&pass->stream);
 	write_stage_join(pass->writing);
+	flash->reader_left_behind |= flash_readers_end(pass->readers);
+	pass->readers = NULL;
 	pass->ran = true;
 	flash_judge(flash);
 	if (why.code == BMAP_ERR_NONE)
@@ -238,6 +247,10 @@ void flash_close_pass(struct flash *flash)
 	flash_end_stream(flash);
 	if (pass->writing)
 		in_use = write_stage_free(pass->writing);
+	if (flash->reader_left_behind) { /* leaked: it may still compare */
+		pass->stream.map = NULL;
+		pass->stream.sums = NULL;
+	}
 	if (pass->streaming)
 		image_stream_close(&pass->stream, in_use);
 	free(pass->lanes);

@@ -177,9 +177,13 @@ void flash_read_lanes(struct flash *flash)
 		report->busy_ns = status.busy_ns;
 		report->flush_ns = status.flush_ns;
 		report->retries = status.retries;
+		report->read_back_bytes = status.read_back_bytes;
+		report->read_back_ns = status.read_back_ns;
 		if (report->state == status.state)
 			continue;
 		report->state = status.state;
+		report->read_back = status.state == BMAP_TARGET_DONE && flash->read_back &&
+				    target->target.kind != TARGET_CHARACTER_DEVICE;
 		if (status.state == BMAP_TARGET_FAILED || status.state == BMAP_TARGET_INTERRUPTED ||
 		    status.state == BMAP_TARGET_DONE)
 			report->ended_ns = clock_now_ns() - flash->began_ns;

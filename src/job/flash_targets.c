@@ -124,6 +124,18 @@ static void read_facts(struct flash_target *target, const char *path)
 	target->report->size_bytes = target->device->size_bytes;
 }
 
+static bool refuse_not_readable(const struct target *target, struct bmap_error *err)
+{
+	int flags = target->fd >= 0 ? fcntl(target->fd, F_GETFL) : O_RDWR;
+
+	if (target->kind == TARGET_CHARACTER_DEVICE || (flags & O_ACCMODE) == O_RDWR)
+		return true;
+	return bmap_error_set(err, BMAP_ERR_REFUSED,
+			      "%s: refused: there is no permission to read it, so it cannot be "
+			      "read back: get it, or take --no-read-back",
+			      target->name);
+}
+
 static void open_one(struct flash *flash, size_t i, const struct target_rules *rules,
 		     struct bmap_error *first)
 {
@@ -139,7 +151,8 @@ static void open_one(struct flash *flash, size_t i, const struct target_rules *r
 		if (target->target.has_size)
 			target->report->size_bytes = target->target.size_bytes;
 		if (flash_expect_target(&flash->options->expect, &target->target, target->device,
-					&err))
+					&err) &&
+		    (!flash->read_back || refuse_not_readable(&target->target, &err)))
 			return;
 		target_end(&target->target, false, 0, log, NULL);
 		target->open = false;

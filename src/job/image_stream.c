@@ -308,6 +308,22 @@ bool image_stream_open_again(struct image_stream *stream, struct image_stream *b
 	return false;
 }
 
+bool image_stream_open_beside(struct image_stream *stream, const struct image_stream *other,
+			      struct bmap_stop *stop, struct bmap_error *err)
+{
+	*stream = (struct image_stream){ .options = other->options,
+					 .map = other->map,
+					 .map_is_borrowed = true };
+	stream->options.no_verify = true;
+	stream->options.sums = stream->options.digest_image = false;
+	stream->options.log = NULL;
+	stream->options.stop = stop;
+	if (set_image(stream, err) && open_source(stream, err) && plan_stream(stream, err))
+		return true;
+	image_stream_close(stream, false);
+	return false;
+}
+
 bool image_stream_repeatable(const struct image_stream *stream)
 {
 	return !is_stdin(stream->image) &&
@@ -480,7 +496,8 @@ void image_stream_close(struct image_stream *stream, bool keep_ring)
 	file_digest_free(stream->file_digest);
 	source_close(stream->source);
 	bmap_stop_free(stream->stop);
-	bmap_map_free(stream->map);
+	if (!stream->map_is_borrowed)
+		bmap_map_free(stream->map);
 	free(stream->bmap_path);
 	free(stream->image);
 	free(stream->image_name);

@@ -31,6 +31,7 @@ struct image_stream_options {
 struct image_stream {
 	struct image_stream_options options;
 	struct bmap_map *map; /* NULL with no_bmap */
+	bool map_is_borrowed;
 	char *image; /* what to open: options' own, or the path of a file: URL */
 	char *image_name; /* for messages: of a URL without user and password */
 	char *bmap_path; /* the one in use, as image_name; NULL with no_bmap */
@@ -62,6 +63,10 @@ bool image_stream_open(struct image_stream *stream, const struct image_stream_op
  * which moves: a map cannot always be read twice, and was said to be good. */
 bool image_stream_open_again(struct image_stream *stream, struct image_stream *before,
 			     struct bmap_error *err);
+/* The image of other once more, beside it: with its options but no checks and no log, and its map,
+ * which is borrowed. other may be in use by its threads, and outlives stream. */
+bool image_stream_open_beside(struct image_stream *stream, const struct image_stream *other,
+			      struct bmap_stop *stop, struct bmap_error *err);
 /* Can the image be opened again: no pipe, no standard input? */
 bool image_stream_repeatable(const struct image_stream *stream);
 /* consumers: of the ring, beside the hash threads, with numbers from 0. on_bad: hash_stage.h. */

@@ -48,7 +48,7 @@ static bool nothing_will_be_asked(const struct write_stage *stage, const struct 
 	enum bmap_target_state state = lane->shown.state;
 
 	return stage->ended || state == BMAP_TARGET_DONE || state == BMAP_TARGET_FAILED ||
-	       state == BMAP_TARGET_INTERRUPTED;
+	       state == BMAP_TARGET_INTERRUPTED || state == BMAP_TARGET_DETACHED;
 }
 
 enum read_back_step write_stage_read_back_wait(struct write_stage *stage, size_t lane_index)
