@@ -58,6 +58,12 @@ static const struct option_def option_rows[] = {
 	  .help = "give DEST up if it completes nothing for so long (default: 240; a warning "
 		  "comes earlier)" },
 
+	{ OPTION_FLAG, "read-back", .added = true, PLACE(read_back),
+	  .help = "read everything back from DEST, past any cache, and compare it with what was "
+		  "written (default for several)" },
+	{ OPTION_FLAG, "no-read-back", .added = true, PLACE(no_read_back),
+	  .help = "do not (default for one)" },
+
 	{ OPTION_GROUP, .help = "resources" },
 	MEMORY_OPTION(struct copy_args),
 	QUEUE_DEPTH_OPTION(struct copy_args,
@@ -151,6 +157,7 @@ static bool check(const void *opaque, char *error)
 		{ a->no_bmap, a->signature.bmap_sig != NULL, "--nobmap and --bmap-sig" },
 		{ a->no_bmap, a->signature.keyring != NULL, "--nobmap and --keyring" },
 		{ a->no_bmap, a->signature.fingerprint != NULL, "--nobmap and --fingerprint" },
+		{ a->read_back, a->no_read_back, "--read-back and --no-read-back" },
 		{ list, is_standard_input(a->image), "--targets-from - and the image -" },
 		{ list, is_standard_input(a->bmap), "--targets-from - and --bmap -" },
 		{ a->targets_from, same_text(a->record.report, a->targets_from),
@@ -197,6 +204,8 @@ static int flash(struct run *run, const struct copy_args *a, const struct copy_t
 	options.target_count = targets->count;
 	options.no_bmap = a->no_bmap;
 	options.no_verify = a->no_verify;
+	if (a->read_back || a->no_read_back)
+		options.read_back = a->read_back ? BMAP_CHOICE_YES : BMAP_CHOICE_NO;
 	options.removable_only = a->removable_only;
 	options.allow_dev_files = a->allow_dev_files;
 	options.memory_bytes = a->memory_bytes;

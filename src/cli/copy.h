@@ -29,6 +29,7 @@ struct copy_args {
 	const char *bmap;
 	const char *member;
 	bool no_bmap, no_verify, removable_only, allow_dev_files;
+	bool read_back, no_read_back; /* neither: as the library does */
 	struct signature_args signature;
 	const char *psplash_pipe;
 	struct record_args record;

@@ -15,6 +15,7 @@ CONFLICTS = [
     (["--bmap-sig", "S", "--no-sig-verify"], "--bmap-sig and --no-sig-verify"),
     (["--no-sig-verify", "--keyring", "K"], "--no-sig-verify and --keyring"),
     (["--fingerprint=00", "--no-sig-verify"], "--no-sig-verify and --fingerprint"),
+    (["--no-read-back", "--read-back"], "--read-back and --no-read-back"),
     (["-q", "-d"], "--quiet and --debug"),
     (["--nob", "--bmap=B"], "--nobmap and --bmap"),
 ]

@@ -444,8 +444,8 @@ class Bed:
             raise Skip("%s: %s" % (name, e))
         self.later(write, old)
 
-    def limited_cgroup(self, device, write_bps):
-        """(a preexec_fn that puts the child under a write limit for device, the group's folder)"""
+    def limited_cgroup(self, device, write_bps, read_bps=None):
+        """(a preexec_fn that puts the child under a limit for device, the group's folder)"""
         v1 = "/sys/fs/cgroup/blkio"
         v2 = "/sys/fs/cgroup"
         name = "bmaptest-%d-%d" % (os.getpid(), len(self.undo))
@@ -463,9 +463,9 @@ class Bed:
         try:
             os.makedirs(group)
             self.later(remove_cgroup, group)
-            self.relimit(group, device, write_bps)
+            self.relimit(group, device, write_bps, read_bps)
             # First of all: what is still queued would hold device and group for long.
-            self.later(self.relimit, group, device, 64 * GIB)
+            self.later(self.relimit, group, device, 64 * GIB, read_bps and 64 * GIB)
         except OSError as e:
             raise Skip("cannot limit the writes of a group: %s" % e)
 
@@ -474,16 +474,16 @@ class Bed:
                 f.write("0")
         return enter, group
 
-    def relimit(self, group, device, write_bps):
+    def relimit(self, group, device, write_bps, read_bps=None):
         number = os.stat(device).st_rdev
         number = "%d:%d" % (os.major(number), os.minor(number))
-        v1 = os.path.join(group, "blkio.throttle.write_bps_device")
-        if os.path.exists(v1):
-            with open(v1, "w") as f:
-                f.write("%s %d" % (number, write_bps))
-        else:
-            with open(os.path.join(group, "io.max"), "w") as f:
-                f.write("%s wbps=%d" % (number, write_bps))
+        for what, short, bps in (("write", "wbps", write_bps), ("read", "rbps", read_bps)):
+            v1 = os.path.join(group, "blkio.throttle.%s_bps_device" % what)
+            if bps is None:
+                continue
+            with open(v1 if os.path.exists(v1) else os.path.join(group, "io.max"), "w") as f:
+                f.write("%s %d" % (number, bps) if os.path.exists(v1) else
+                        "%s %s=%d" % (number, short, bps))
 
 
 def atexit_close(bed):
