@@ -6,8 +6,13 @@
 
 static void report_success(struct run *run, const struct bmap_flash_result *result)
 {
-	char time[TEXT_ROOM], speed[TEXT_ROOM];
+	const struct bmap_target_report *one = &result->targets[0];
+	char size[TEXT_ROOM], time[TEXT_ROOM], speed[TEXT_ROOM];
 
+	if (result->target_count == 1 && one->read_back)
+		output_info(&run->out, "%s: read back %s in %s: all as it was written", one->name,
+			    text_size(size, one->read_back_bytes),
+			    text_time(time, one->read_back_ns));
 	output_info(&run->out, "copying time: %s, copying speed %s",
 		    text_time(time, result->elapsed_ns),
 		    text_speed(speed, result->mapped_bytes, result->elapsed_ns));

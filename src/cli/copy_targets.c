@@ -8,11 +8,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define FILE_MAX_BYTES (8u << 20) /* COPY_MAX_TARGETS names of PATH_MAX, and as many comments */
 #define FILE_STEP_BYTES (64u << 10)
 #define STOP_CHECK_MS 100
+#define FDS_PER_TARGET 8u /* it needs about half of them */
+#define FDS_BESIDE 256u
 
 static bool read_names(struct copy_targets *targets, const char *path, const struct bmap_stop *stop,
 		       struct bmap_error *err);
@@ -48,6 +51,19 @@ static bool add(struct copy_targets *targets, const char *name, struct bmap_erro
 	return true;
 }
 
+/* The usual limit of 1024 is for programs that call select(2), and may be raised. What it does not
+ * give is missed where a target is opened. */
+static void allow_descriptors(size_t target_count)
+{
+	rlim_t wanted = FDS_BESIDE + FDS_PER_TARGET * (rlim_t)target_count;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 bool copy_targets_collect(struct copy_targets *targets, const struct copy_args *args,
 			  const struct bmap_stop *stop, struct bmap_error *err)
 {
@@ -60,6 +76,7 @@ bool copy_targets_collect(struct copy_targets *targets, const struct copy_args *
 	for (size_t i = 0; i + 1 < args->targets_by.count; i += 2)
 		if (!match(targets, args->targets_by.texts[i], args->targets_by.texts[i + 1], err))
 			return false;
+	allow_descriptors(targets->count);
 	return true;
 }
 

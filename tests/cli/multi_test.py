@@ -3,6 +3,7 @@
 """bmaptool copy to several targets, which are files here: each has its own verdict."""
 import os
 import re
+import resource
 import subprocess
 import sys
 
@@ -203,6 +204,17 @@ def sixteen_at_once(bed):
         expect_done(done, source, name)
 
 
+def the_usual_limit_of_descriptors_is_no_limit_of_targets(bed):
+    source, names = image(bed), [bed.path("out%d" % i) for i in range(100)]
+
+    def limit():
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    done = d.expect_exit(d.tool("copy", source, *names, preexec_fn=limit), 0)
+    for name in names[::33]:
+        expect_done(done, source, name)
+
+
 def an_interrupt_says_what_is_incomplete(bed):
     source = image(bed)
     names = [bed.path("a"), bed.path("b")]
@@ -238,5 +250,6 @@ if __name__ == "__main__":
         files_are_no_devices_that_could_be_expected,
         what_cannot_be_read_twice_leaves_nobody_behind,
         sixteen_at_once,
+        the_usual_limit_of_descriptors_is_no_limit_of_targets,
         an_interrupt_says_what_is_incomplete,
     ]))
