@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/copy_record.h"
 #include "cli/report_file.h"
+#include "cli/signals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,7 @@ int copy_record_end(struct copy_record *record, const struct bmap_flash_result *
 		output_error(&record->run->out, "%s", report_err.text);
 		code = code == EXIT_OK ? EXIT_FAILED : code;
 	}
+	signals_set_state("the job itself has ended: events wait for their reader");
 	if (record->has_events)
 		json_events_end(&record->events, result, err, kept ? NULL : &report_err, code);
 	job_record_end(&record->job);

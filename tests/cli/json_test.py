@@ -205,7 +205,9 @@ def one_of_several_that_is_refused_has_its_own_error(bed):
     said = copy_json("--report", report, source, good[0], bad, good[1], code=1)
     for name in good:
         expect_copied(source, name)
-        d.expect(said.one("target-done", target=name)["verdict"] == "success", "not good")
+        end = said.one("target-done", target=name)
+        d.expect(end["verdict"] == "success" and
+                 end["verification"] == {"checksums": True, "read_back": True}, "not good: %s" % end)
     d.expect(said.start["read_back"] is True, "several targets are read back")
     error = said.one("error")
     d.expect(error["target"] == bad and error["index"] == 1 and error["errno_name"] == "ENOENT" and
@@ -394,7 +396,7 @@ def who_waits_for_a_reader_can_be_interrupted(bed):
         time.sleep(0.2)
         d.expect(proc.poll() is None, "it did not wait for the reader")
         proc.send_signal(signal.SIGINT)
-        err = proc.communicate(timeout=30)[1].decode()
+        err = proc.communicate(timeout=60)[1].decode()
         d.expect(proc.returncode == 0 and "nobody reads" in err, "exit %s: %s" % (proc.returncode, err))
     finally:
         proc.kill()
