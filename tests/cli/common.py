@@ -64,15 +64,17 @@ def set_size(fd, rows, columns):
     fcntl.ioctl(fd, 0x5414, struct.pack("HHHH", rows, columns, 0, 0))  # TIOCSWINSZ
 
 
-def on_terminal(*args, rows=24, columns=80, during=None, resize=None):
+def on_terminal(*args, rows=24, columns=80, during=None, resize=None, before=None):
     """Runs the program with a terminal as standard output and error: (exit code, what it showed).
     during(pid, shown) is called whenever something was shown; resize(shown) then says (rows, columns)
-    or None."""
+    or None. before() is called in the new process."""
     pid, master = pty.fork()
     if not pid:
         try:
             os.environ["TERM"] = "xterm"
             set_size(1, rows, columns)
+            if before:
+                before()
             os.execv(d.BMAPTOOL, [d.BMAPTOOL] + [str(a) for a in args])
         finally:
             os._exit(99)

@@ -6,7 +6,9 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cli"))
 import device as d  # noqa: E402
+from common import on_terminal  # noqa: E402
 
 SIZE = 24 * d.MIB
 
@@ -221,6 +223,25 @@ def what_does_not_belong_on_the_line_is_refused(bed):
     world.expect_done(done, right)
 
 
+def a_terminal_shows_reading_back_as_a_step_of_its_own(bed):
+    world = World(bed)
+    first, second = world.targets(2)
+    enter, group = bed.limited_cgroup(first, 64 * d.GIB, 8 * d.MIB)
+    code, shown = on_terminal("copy", "--read-back", world.image, first, before=enter)
+    d.expect(code == 0, shown)
+    steps = [int(x) for x in re.findall(r"\d+% copied, reading back (\d+)% \[", shown)]
+    d.expect(len(set(steps)) >= 3 and steps == sorted(steps), "%s in %r" % (steps, shown))
+    d.expect(re.search(r"reading back \d+% \[#*\.*\], \d+\.\d MiB/s, 0:0\d left", shown), "%r" % shown)
+    d.expect("all as it was written" in shown and "100% copied [" in shown, "%r" % shown)
+    code, shown = on_terminal("copy", world.image, first, second, before=enter)
+    d.expect(code == 0, shown)
+    steps = [int(x) for x in re.findall(r"%s +(\d+)%% \[#*\.*\] +\d+\.\d MiB/s  reading back, 0:0\d left"
+                                        % first, shown)]
+    d.expect(len(set(steps)) >= 3 and steps == sorted(steps), "%s in %r" % (steps, shown))
+    d.expect(re.search(r"%s +100%% \[#+\] +done in " % second, shown), "it waits: %r" % shown)
+    d.expect("1 reading back, 1 done" in shown, "%r" % shown)
+
+
 if __name__ == "__main__":
     sys.exit(d.main([
         who_is_refused_ends_alone,
@@ -230,4 +251,5 @@ if __name__ == "__main__":
         a_broken_image_leaves_every_head_blank,
         targets_can_be_named_by_a_pattern,
         what_does_not_belong_on_the_line_is_refused,
+        a_terminal_shows_reading_back_as_a_step_of_its_own,
     ], need_bytes=12 * SIZE))
