@@ -138,6 +138,16 @@ json_t *json_speed(uint64_t bytes, uint64_t ns)
 	return json_number(speed < 9e18 ? (uint64_t)speed : INT64_MAX);
 }
 
+json_t *json_append(json_t *list, json_t *item)
+{
+	if (list && !json_array_append_new(list, item)) /* takes item in any case */
+		return list;
+	if (!list)
+		json_decref(item);
+	json_decref(list);
+	return NULL;
+}
+
 const char *error_code_word(enum bmap_error_code code)
 {
 	static const char *const words[] = {

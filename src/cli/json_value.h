@@ -25,6 +25,9 @@ json_t *json_time_now(void);
 /* Bytes a second; null if no time went by. */
 json_t *json_speed(uint64_t bytes, uint64_t ns);
 
+/* list with item behind it; takes both. NULL if either is: nothing is left out silently. */
+json_t *json_append(json_t *list, json_t *item);
+
 bool text_is_utf8(const char *bytes);
 /* "EIO"; NULL: not one of those that come with files, devices and networks. */
 const char *errno_name(int errnum);

@@ -85,8 +85,8 @@ static json_t *names_of_targets(const struct bmap_flash_options *options)
 	for (size_t i = 0; i < options->target_count; i++) {
 		const char *name = options->targets[i];
 
-		json_array_append_new(names, json_pack("{s:o,s:o*}", "target", json_text(name),
-						       "target_hex", json_text_hex(name)));
+		names = json_append(names, json_pack("{s:o,s:o*}", "target", json_text(name),
+						     "target_hex", json_text_hex(name)));
 	}
 	return names;
 }
@@ -152,8 +152,8 @@ static void say_progress(struct json_events *events, const struct bmap_flash_pro
 
 	events->progress_ns = progress->elapsed_ns;
 	for (size_t i = 0; i < progress->target_count; i++)
-		json_array_append_new(list, target_progress(&events->seen[i], &progress->targets[i],
-							    i, since_ns));
+		list = json_append(list, target_progress(&events->seen[i], &progress->targets[i], i,
+							 since_ns));
 	json_lines_put(&events->lines,
 		       json_pack("{s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "event", "progress", "time",
 				 json_time_now(), "elapsed_ms", json_ms(progress->elapsed_ns),

@@ -169,9 +169,10 @@ static json_t *list_of_targets(const struct job_record *record,
 	for (size_t i = 0; i < record->options->target_count; i++) {
 		const struct bmap_target_report none = unseen(record->options->targets[i], failure);
 
-		json_array_append_new(
-			list, target_object(i < result->target_count ? &result->targets[i] : &none,
-					    i, &result->image));
+		const struct bmap_target_report *target =
+			i < result->target_count ? &result->targets[i] : &none;
+
+		list = json_append(list, target_object(target, i, &result->image));
 	}
 	return list;
 }

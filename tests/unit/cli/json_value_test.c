@@ -79,6 +79,16 @@ static void times_and_speeds_are_whole_numbers(void **state)
 	expect_json(json_speed(UINT64_MAX, 1), "9223372036854775807");
 }
 
+static void a_list_that_lacks_an_item_is_none(void **state)
+{
+	json_t *list = json_append(json_append(json_array(), json_number(1)), json_text("b"));
+
+	(void)state;
+	expect_json(json_incref(list), "[1,\"b\"]");
+	assert_null(json_append(list, NULL));
+	assert_null(json_append(NULL, json_number(1)));
+}
+
 static void an_error_is_told_in_parts(void **state)
 {
 	const struct bmap_error write = { BMAP_ERR_IO, EIO, true, 1049088, "sdb: cannot write" };
@@ -177,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bytes_become_utf8_and_nothing_is_lost),
 		cmocka_unit_test(times_and_speeds_are_whole_numbers),
+		cmocka_unit_test(a_list_that_lacks_an_item_is_none),
 		cmocka_unit_test(an_error_is_told_in_parts),
 		cmocka_unit_test(targets_are_counted_by_their_ends),
 		cmocka_unit_test(an_error_belongs_to_a_target_or_to_the_job),
