@@ -4,6 +4,7 @@
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 
@@ -234,6 +235,21 @@ def an_interrupt_says_what_is_incomplete(bed):
         d.expect(not os.path.exists(name), "half a file was left")
 
 
+def a_second_signal_names_those_that_are_incomplete(bed):
+    source = image(bed)
+    names = [bed.path("a"), bed.path("b")]
+    running = d.start_tool("copy", "--bmap", source + ".bmap", "-", *names, stdin=subprocess.PIPE)
+    running.proc.stdin.write(content(source)[:d.MIB])
+    running.proc.stdin.flush()
+    wait_until_signals_are_handled(running)
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        running.signal(number)  # both wait when it goes on, the order is the kernel's
+    done = running.wait(10)
+    running.proc.stdin.close()
+    d.expect(done.code in (130, 143), "exit 130 or 143 expected", done)
+    d.expect("leaving at once: incomplete are 2 of 2 targets: " + ", ".join(names) in done.err, "who", done)
+
+
 if __name__ == "__main__":
     sys.exit(d.main([
         each_of_several_targets_gets_the_image,
@@ -252,4 +268,5 @@ if __name__ == "__main__":
         sixteen_at_once,
         the_usual_limit_of_descriptors_is_no_limit_of_targets,
         an_interrupt_says_what_is_incomplete,
+        a_second_signal_names_those_that_are_incomplete,
     ]))
