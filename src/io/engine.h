@@ -10,6 +10,7 @@
  *     came, or (reads) the file ended: so a write gives len_bytes or an error (-EIO if the kernel
  *     moves nothing twice in a row), and a read that is short met the end of the file. -EAGAIN and
  *     -EINTR were retried.
+ *   - Requests of a descriptor that does not answer do not hold up those of others.
  *   - The memory and the descriptor of a request are used until its completion was returned by
  *     engine_wait(), whatever else happens; only then they may be freed, reused or closed.
  * Threads:   an engine belongs to the thread that created it, but for engine_wake().

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The fallback where there is no io_uring: a few threads with pread(2), pwrite(2), fdatasync(2).
- * Threads are started when a request finds none idle, up to min(depth, MAX_THREADS): a job that
- * never has more than two requests in flight has two. */
+ * Threads are started when a request finds none idle, up to min(depth, LANE_THREADS for each
+ * descriptor): a job that never has more than two requests in flight has two. A descriptor that
+ * does not answer keeps its own threads and no others. */
 #include "io/engine_internal.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -13,9 +14,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define MAX_THREADS 8u /* more would help only devices that io_uring serves anyway */
+#define LANE_THREADS 8u /* more would help only devices that io_uring serves anyway */
+#define LANES 32u /* descriptors that have threads of their own; further ones share */
+#define MAX_THREADS (LANES * LANE_THREADS)
 #define MAX_CALL_BYTES ((size_t)1 << 30) /* as in uring.c; read(2) moves at most 2 GiB a call */
 #define NOT_READY_MS 10 /* how long a descriptor that said EAGAIN is waited for */
+
+/* Requests of one descriptor, by its number modulo LANES. */
+struct fd_lane {
+	struct request_list pending;
+	unsigned pending_count;
+	unsigned serving; /* threads that are at it */
+	bool used;
+};
 
 struct psync {
 	struct io_engine engine; /* first: the vtable casts. Owner's thread only */
@@ -23,10 +34,12 @@ struct psync {
 	unsigned threads; /* owner's thread only */
 	pthread_t thread[MAX_THREADS];
 	pthread_mutex_t lock; /* all below */
-	pthread_cond_t work; /* pending got longer, or ending */
+	pthread_cond_t work; /* a lane has something to do, or ending */
 	pthread_cond_t moved; /* done got longer, or woken */
-	struct request_list pending, done;
-	unsigned pending_count, idle;
+	struct fd_lane lanes[LANES];
+	unsigned next_lane; /* to be looked at first: each in turn */
+	struct request_list done;
+	unsigned idle;
 	uint64_t resubmitted;
 	bool woken, ending;
 };
@@ -120,7 +133,34 @@ static uint64_t serve(struct io_request *req)
 	}
 }
 
-/* Waits for pending requests, serves them; ends when psync_close() says so (and none is left). */
+static struct fd_lane *lane_of(struct psync *psync, const struct io_request *req)
+{
+	return &psync->lanes[(unsigned)req->fd % LANES];
+}
+
+static unsigned servable(const struct fd_lane *lane)
+{
+	return (unsigned)min_u64(lane->pending_count, LANE_THREADS - lane->serving);
+}
+
+/* The next request that a thread may take, or NULL. */
+static struct io_request *take_pending(struct psync *psync)
+{
+	for (unsigned i = 0; i < LANES; i++) {
+		struct fd_lane *lane = &psync->lanes[(psync->next_lane + i) % LANES];
+
+		if (!servable(lane))
+			continue;
+		psync->next_lane = (psync->next_lane + i + 1) % LANES;
+		lane->pending_count--;
+		lane->serving++;
+		return request_list_take(&lane->pending);
+	}
+	return NULL;
+}
+
+/* Waits for pending requests, serves them; ends when psync_close() says so (and none is left). A
+ * thread that ends a request may serve the next one of its lane: nobody else has to be woken. */
 static void *worker_run(void *arg)
 {
 	struct psync *psync = arg;
@@ -131,16 +171,15 @@ static void *worker_run(void *arg)
 		uint64_t again;
 
 		psync->idle++;
-		while (!psync->pending.first && !psync->ending)
+		while (!(req = take_pending(psync)) && !psync->ending)
 			pthread_cond_wait(&psync->work, &psync->lock);
 		psync->idle--;
-		req = request_list_take(&psync->pending);
 		if (!req)
 			break;
-		psync->pending_count--;
 		pthread_mutex_unlock(&psync->lock);
 		again = serve(req);
 		pthread_mutex_lock(&psync->lock);
+		lane_of(psync, req)->serving--;
 		psync->resubmitted += again;
 		request_list_add(&psync->done, req);
 		pthread_cond_signal(&psync->moved);
@@ -161,19 +200,28 @@ static bool psync_queue(struct io_engine *engine, struct io_request *req)
 
 static void submit(struct psync *psync)
 {
-	unsigned limit = (unsigned)min_u64(psync->engine.depth, MAX_THREADS), missing;
+	unsigned limit = (unsigned)min_u64(psync->engine.depth, MAX_THREADS), missing = 0,
+		 lanes = 0;
 	struct io_request *req;
 
 	if (!psync->queued.first)
 		return;
 	pthread_mutex_lock(&psync->lock);
 	while ((req = request_list_take(&psync->queued)) != NULL) {
-		request_list_add(&psync->pending, req);
-		psync->pending_count++;
+		struct fd_lane *lane = lane_of(psync, req);
+
+		request_list_add(&lane->pending, req);
+		lane->pending_count++;
+		lane->used = true;
 		pthread_cond_signal(&psync->work);
 	}
-	missing = psync->pending_count > psync->idle ? psync->pending_count - psync->idle : 0;
+	for (unsigned i = 0; i < LANES; i++) {
+		missing += servable(&psync->lanes[i]);
+		lanes += psync->lanes[i].used;
+	}
+	missing -= (unsigned)min_u64(missing, psync->idle);
 	pthread_mutex_unlock(&psync->lock);
+	limit = (unsigned)min_u64(limit, lanes * LANE_THREADS);
 	/* Fewer threads than wanted are slower, nothing else. */
 	while (missing-- && psync->threads < limit && add_thread(psync, NULL))
 		;
@@ -246,7 +294,8 @@ static void psync_close(struct io_engine *engine)
 	pthread_mutex_unlock(&psync->lock);
 	for (unsigned i = 0; i < psync->threads; i++)
 		pthread_join(psync->thread[i], NULL);
-	assert(!psync->pending.first);
+	for (unsigned i = 0; i < LANES; i++)
+		assert(!psync->lanes[i].pending_count);
 	pthread_cond_destroy(&psync->moved);
 	pthread_cond_destroy(&psync->work);
 	pthread_mutex_destroy(&psync->lock);

@@ -21,6 +21,10 @@
 #define EXTRA_ENTRIES                                                                              \
 	4u /* the wake poll, and the timeouts that liburing queues before Linux 5.11 */
 #define MAX_REQUEST_BYTES ((size_t)1 << 30) /* lengths are 32 bit in io_uring: the rest follows */
+/* Kernel workers for what it cannot begin without waiting: every flush, requests with IO_ASYNC.
+ * Their usual number, four a processor, is too small where each of many targets keeps some of them
+ * waiting: one more flush would have to wait for those. They are made when needed. */
+#define MOST_WORKERS 128u
 #define RETRY_NAP_MS                                                                               \
 	10 /* when the kernel takes no request: out of memory, or completions to reap */
 /* user_data of what is not a request of the caller; LIBURING_UDATA_TIMEOUT is liburing's own. */
@@ -46,6 +50,7 @@ static void uring_close(struct io_engine *engine);
 static int ring_setup(struct io_uring *ring, unsigned entries);
 static void ring_end(struct io_uring *ring);
 static bool ring_has_operations(struct io_uring *ring);
+static void allow_workers(struct io_uring *ring, unsigned depth);
 static bool refuse(struct bmap_error *err, int errnum);
 static void arm_wake(struct uring *uring);
 static int submit(struct uring *uring);
@@ -84,6 +89,7 @@ struct io_engine *uring_open(unsigned depth, struct bmap_error *err)
 		refuse(err, ENOSYS);
 		goto failed;
 	}
+	allow_workers(&uring->ring, depth);
 	/* Also shows that io_uring_enter(2) is not filtered away: the fallback is still possible.
 	 */
 	arm_wake(uring);
@@ -139,6 +145,20 @@ static bool ring_has_operations(struct io_uring *ring)
 		all = io_uring_opcode_supported(probe, needed[i]);
 	io_uring_free_probe(probe);
 	return all;
+}
+
+/* Linux 5.15; before, they are as many as they are. */
+static void allow_workers(struct io_uring *ring, unsigned depth)
+{
+	unsigned wanted = (unsigned)min_u64(depth, MOST_WORKERS);
+	unsigned workers[2] = { 0,
+				0 }; /* for files and block devices, for others; 0: not changed */
+
+	if (io_uring_register_iowq_max_workers(ring, workers) || workers[0] >= wanted)
+		return;
+	workers[0] = wanted;
+	workers[1] = 0;
+	io_uring_register_iowq_max_workers(ring, workers);
 }
 
 static bool refuse(struct bmap_error *err, int errnum)

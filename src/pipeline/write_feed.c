@@ -8,7 +8,7 @@
 
 #include <inttypes.h>
 
-#define FEW_TAGS 4u /* below, submission could sleep in the kernel: have a kernel worker do it */
+#define FEW_TAGS 4u /* submission could sleep in the kernel: have a kernel worker do it */
 
 static bool next_piece(struct lane *lane, struct piece *piece);
 static void take_piece(struct lane *lane, const struct piece *piece);
@@ -310,7 +310,7 @@ struct write_request *feed_request(struct lane *lane, size_t len)
 	lane->free_request = req->next_free;
 	*req = (struct write_request){ .lane = lane, .tags = tags };
 	req->io.owner = req;
-	if (lane->target->queue_tags && lane->target->queue_tags < FEW_TAGS)
+	if (lane->target->queue_tags && lane->target->queue_tags <= FEW_TAGS)
 		req->io.flags = IO_ASYNC;
 	return req;
 }

@@ -598,7 +598,7 @@ UNWATCHED static void check_queued(void *arg, struct model_device *device,
 		write_stage_stop(bed->stage, &why);
 	}
 	expect_inside_ring(bed, req);
-	if (target->queue_tags < 4)
+	if (target->queue_tags <= 4)
 		assert_int_equal(req->flags, IO_ASYNC);
 	if (req->op != IO_WRITE || req->offset_bytes < HEAD_BYTES ||
 	    !has_head(bed, number(bed, device)) || bed->body_begun[number(bed, device)])

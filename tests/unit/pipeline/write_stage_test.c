@@ -234,7 +234,7 @@ static void a_queue_of_few_tags_is_never_filled(void **state)
 		size_t tag_bytes;
 		uint64_t most;
 	} cases[] = {
-		{ 1, 64 * KIB, 1 }, { 2, 64 * KIB, 1 }, { 3, 64 * KIB, 2 }, { 16, 8 * KIB, 7 }
+		{ 1, 64 * KIB, 1 }, { 2, 64 * KIB, 1 }, { 4, 64 * KIB, 3 }, { 16, 8 * KIB, 7 }
 	};
 
 	(void)state;
