@@ -8,6 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import device as d  # noqa: E402
+from frozen import ABANDONS, Frozen  # noqa: E402
 
 SIZE = 768 * d.MIB
 
@@ -16,37 +17,6 @@ def image_with_map(bed, size=SIZE, pieces=200):
     image = d.random_image(bed.path("disk.img"), size, bed.rng.random(), pieces)
     d.expect_exit(d.tool("create", "-o", bed.path("disk.bmap"), image), 0)
     return image, d.Map(bed.path("disk.bmap"))
-
-
-# What the kernel may still use when a target is given up is left alone on purpose: no leak to report.
-ABANDONS = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "exitcode=99") + ":detect_leaks=0"}
-
-
-class Frozen:
-    """A loop device whose backing file lies on a file system that can be frozen: from then on no write
-    is answered, and none fails either, like a device that hangs."""
-
-    def __init__(self, bed, size):
-        d.require_loop()
-        d.require_program("fsfreeze", "mkfs.ext4")
-        host, backing = bed.loop("host", size + size // 4 + 64 * d.MIB)
-        del backing
-        d.check_run("mkfs.ext4", "-q", "-F", host)
-        self.where = bed.mount(host)
-        self.frozen = False
-        self.backing = os.path.join(self.where, "target")
-        d.pattern_fill(self.backing, size)
-        self.device = bed.attach(self.backing)
-        bed.later(self.thaw)  # before the detach and the unmount: they wait for ever else
-
-    def freeze(self):
-        self.frozen = True
-        d.check_run("fsfreeze", "-f", self.where)
-
-    def thaw(self):
-        if self.frozen:
-            d.run("fsfreeze", "-u", self.where, timeout=20)
-            self.frozen = False
 
 
 def stalled_target_is_given_up(bed, when_written):

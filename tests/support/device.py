@@ -245,6 +245,10 @@ class Running:
         size = os.fstat(self.err.fileno()).st_size
         return os.pread(self.err.fileno(), size, 0).decode(errors="replace")
 
+    def stdout_now(self):
+        size = os.fstat(self.out.fileno()).st_size
+        return os.pread(self.out.fileno(), size, 0).decode(errors="replace")
+
     def sample(self):
         try:
             with open("/proc/%d/smaps_rollup" % self.pid) as f:
