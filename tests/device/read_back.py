@@ -270,6 +270,37 @@ def an_interrupt_while_it_is_read_back_leaves_a_blank_head(bed):
         d.expect_head_blank(world.device, world.map)
 
 
+def a_device_that_stops_answering_is_given_up_and_the_others_complete(bed):
+    world = World(bed)
+    other, backing = bed.loop("other", DEVICE, pattern=True)
+    world.enter, group = bed.limited_cgroup(world.device, 64 * d.GIB, 64)  # a read takes for ever
+    for signum in (0, signal.SIGINT):
+        world.reset()
+        job = world.copy("--stall-timeout", "3", "--bmap", world.bmap, world.image, world.device,
+                         other, env={"ASAN_OPTIONS": "detect_leaks=0"})
+        d.wait_until(lambda: "reading back '%s'" % world.device in job.stderr_now(), 30, "it begins")
+        begun = d.time.monotonic()
+        if signum:
+            d.time.sleep(0.5)
+            job.signal(signum)
+        d.wait_until(lambda: re.search("ERROR: ", job.stderr_now()), 20, "it is given up")
+        d.expect(d.time.monotonic() - begun < 10, "that took too long")
+        # The kernel ends the process when its reads have ended.
+        bed.relimit(group, world.device, 64 * d.GIB, 64 * d.GIB)
+        done = job.wait(20)
+        if signum:
+            d.expect(done.code == 130, "exit 130 expected", done)
+        else:
+            d.expect_exit(done, 1)
+            d.expect(re.search(r"did not answer for \d+ s while it was read back: given up", done.err),
+                     "not said", done)
+            d.drop_cache(other)
+            expect_complete(world, backing)
+        d.wait_for_release(world.device)
+        d.expect_head_blank(world.device, world.map)
+        bed.relimit(group, world.device, 64 * d.GIB, 64)
+
+
 def a_file_that_must_not_be_read_is_refused_before_it_is_changed(bed):
     world = World(bed)
     d.require_program("setpriv")
@@ -297,5 +328,6 @@ if __name__ == "__main__":
         one_bad_target_of_three_ends_alone,
         a_file_is_read_back_too,
         an_interrupt_while_it_is_read_back_leaves_a_blank_head,
+        a_device_that_stops_answering_is_given_up_and_the_others_complete,
         a_file_that_must_not_be_read_is_refused_before_it_is_changed,
     ], need_bytes=8 * DEVICE))

@@ -177,7 +177,9 @@ static void make_map(struct bmap_map *map, uint64_t image_bytes, uint64_t block)
 	while (at < blocks) {
 		uint64_t len = min_u64(blocks - at, 1 + (uint64_t)rand_r(&seed) % 700);
 
-		map->has_digest[map->range_count] = rand_r(&seed) % 3 > 0;
+		if (rand_r(&seed) % 3)
+			map->has_digest[map->range_count / 8] |=
+				(uint8_t)(1 << map->range_count % 8);
 		map->ranges[map->range_count++] = (struct bmap_range){ at, at + len - 1 };
 		at += len + (uint64_t)rand_r(&seed) % 3;
 	}

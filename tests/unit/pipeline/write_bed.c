@@ -471,6 +471,7 @@ static void tear_down(struct write_bed *bed)
 
 /* What a run leaked on purpose stays reachable: its requests are held by the engine. */
 static struct io_engine *leaked_engines[64];
+static struct write_stage *leaked_stages[64];
 static size_t leaked_count;
 
 void bed_run(struct write_bed *bed)
@@ -499,8 +500,10 @@ void bed_run(struct write_bed *bed)
 	read_lanes(bed, stage, 0);
 	write_stage_counters(stage, &bed->counters);
 	bed->leaked = write_stage_free(stage);
-	if (bed->leaked && leaked_count < ARRAY_LEN(leaked_engines))
+	if (bed->leaked && leaked_count < ARRAY_LEN(leaked_engines)) {
+		leaked_stages[leaked_count] = stage;
 		leaked_engines[leaked_count++] = bed->model.engine;
+	}
 	tear_down(bed);
 	job_state_free(job);
 }
