@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Installs the packages that a job needs on Debian 12.
 # usage: tools/setup-debian.sh [-n] SET...      -n: only print what is missing
-# Sets: build (compile it), demo (the quick start), test (all suites), bench (the comparison).
+# Sets: build (compile it), demo (the quick start), test (all suites but lab), lab (that too: in QEMU;
+# where its kernel comes from is in tests/support/guest.py), bench (the comparison).
 # Does nothing, and needs no network, when all packages are there. Runs as root, or through sudo.
 set -eu
 export LC_ALL=C
@@ -13,6 +14,7 @@ build="gcc libc6-dev meson ninja-build pkg-config python3
 demo="e2fsprogs fdisk util-linux mount coreutils findutils diffutils zstd gzip pigz"
 test="$demo clang clang-format libclang-rt-14-dev libcmocka-dev g++ binutils git procps gpg gpg-agent gpgv
 	openssl bmap-tools python3-jsonschema xz-utils bzip2 isal lz4 lzop xfsprogs btrfs-progs libseccomp-dev strace"
+lab="$test qemu-system-x86 busybox-static cpio kmod"
 bench="$demo bmap-tools isal fio lbzip2 lz4 lzop xz-utils"
 
 die()
@@ -26,7 +28,7 @@ if [ "${1-}" = -n ]; then
 	only_print=yes
 	shift
 fi
-[ $# -gt 0 ] || die "which set? build, demo, test, bench"
+[ $# -gt 0 ] || die "which set? build, demo, test, lab, bench"
 
 wanted=
 for set in "$@"; do
@@ -34,8 +36,9 @@ for set in "$@"; do
 	build) wanted="$wanted $build" ;;
 	demo) wanted="$wanted $demo" ;;
 	test) wanted="$wanted $test" ;;
+	lab) wanted="$wanted $lab" ;;
 	bench) wanted="$wanted $bench" ;;
-	*) die "no set of packages is called $set: build, demo, test, bench" ;;
+	*) die "no set of packages is called $set: build, demo, test, lab, bench" ;;
 	esac
 done
 

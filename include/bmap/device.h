@@ -2,9 +2,9 @@
 /* device.h - block devices that could be targets: what they are, what is on them, and whether they
  * may be written.
  *
- * Nothing here writes to a device. A fact that the system does not tell is NULL or 0, never a
- * guess. What devices say of themselves is any bytes: strings here are UTF-8 without control
- * characters,
+ * Nothing here writes to a device; bmap_device_eject() lets it go. A fact that the system does not
+ * tell is NULL or 0, never a guess. What devices say of themselves is any bytes: strings here are
+ * UTF-8 without control characters,
  * '?' stands for what was none.
  * Threads:   all functions from any; an object belongs to one thread at a time.
  * Ownership: strings belong to the object they are in, which its _free() empties. Without memory a
@@ -13,6 +13,7 @@
 #define BMAP_DEVICE_H
 
 #include <bmap/error.h>
+#include <bmap/log.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -72,6 +73,14 @@ enum bmap_device_name {
  */
 BMAP_API bool bmap_device_list_match(enum bmap_device_name kind, const char *pattern,
 				     struct bmap_device_list *list, struct bmap_error *err);
+
+/* Makes the disk that path is, or is a partition of, safe to unplug: flushes it, ejects the medium
+ * where the drive can, else switches a USB device off until it is plugged in again. For others
+ * (cards in their own slots, loop devices) flushing is all, which is said at info level. Unmounts
+ * nothing: REFUSED if the disk is in use, or to be switched off together with another disk that has
+ * a medium. */
+BMAP_API bool bmap_device_eject(const char *path, const struct bmap_log *log,
+				struct bmap_error *err);
 
 #ifdef __cplusplus
 }

@@ -64,6 +64,11 @@ static const struct option_def option_rows[] = {
 	{ OPTION_FLAG, "no-read-back", .added = true, PLACE(no_read_back),
 	  .help = "do not (default for one)" },
 
+	{ OPTION_FLAG, "eject", .added = true, PLACE(eject),
+	  .help = "at the end let go of each DEST that is complete: eject its medium, or switch "
+		  "the "
+		  "USB device off" },
+
 	{ OPTION_GROUP, .help = "resources" },
 	MEMORY_OPTION(struct copy_args),
 	QUEUE_DEPTH_OPTION(struct copy_args,
@@ -232,6 +237,8 @@ static int flash(struct run *run, const struct copy_args *a, const struct copy_t
 	ok = ready && bmap_flash(&options, &result, &err);
 	copy_watch_end(&job.watch, ok);
 	code = copy_say_result(run, &result, ok ? NULL : &err);
+	if (a->eject)
+		code = copy_eject(run, &result, code);
 	code = copy_record_end(&job.record, &result, ok ? NULL : &err, code);
 	bmap_flash_result_free(&result);
 	return code;

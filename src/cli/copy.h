@@ -6,6 +6,7 @@
  * copy_watch.c   how far it is: terminal, psplash, and what a second signal prints
  * copy_result.c  what is said at its end
  * target_table.c of that, the table of several targets
+ * copy_eject.c   lets go of the devices that were written
  * copy_record.c  events and report, for programs
  * Threads: the main one. */
 #ifndef CLI_COPY_H
@@ -28,7 +29,7 @@ struct copy_args {
 	unsigned expect_count;
 	const char *bmap;
 	const char *member;
-	bool no_bmap, no_verify, removable_only, allow_dev_files;
+	bool no_bmap, no_verify, removable_only, allow_dev_files, eject;
 	bool read_back, no_read_back; /* neither: as the library does */
 	struct signature_args signature;
 	const char *psplash_pipe;
@@ -87,6 +88,10 @@ void copy_watch_end(struct copy_watch *watch, bool success);
 /* err: the job's, NULL: none, it was a success. Returns the exit code. */
 int copy_say_result(struct run *run, const struct bmap_flash_result *result,
 		    const struct bmap_error *err);
+
+/* Those that are done. One that cannot be ejected is said and makes the exit code a failure's; the
+ * others are ejected all the same. */
+int copy_eject(struct run *run, const struct bmap_flash_result *result, int code);
 
 /* What the target's error says behind its name; NULL: it has none, or one of something else, which
  * does not begin with the name. */

@@ -16,8 +16,6 @@
 
 #define LOCK_WAIT_NS (3 * NS_PER_S) /* udev holds the lock, shared, while it probes a device */
 #define LOCK_STEP_US 50000u
-#define CLAIM_TRIES 10
-#define CLAIM_STEP_US 20000u
 
 static bool open_exclusively(struct target *target, const struct bmap_log *log,
 			     struct bmap_error *err);
@@ -87,22 +85,6 @@ void block_device_end(struct target *target, bool good, const struct bmap_log *l
 		partitions_reread(target->fd, target->device, target->name, log);
 }
 
-/* Who only looks whether a device is free (device_refusal.c) holds it for microseconds. */
-static int open_claim(const struct target *target, int flags)
-{
-	int fd = open(target->name, flags);
-
-	for (int tries = 0; fd < 0 && errno == EBUSY && tries < CLAIM_TRIES; tries++) {
-		if (!refuse_if_in_use(target->device, target->name, NULL)) {
-			errno = EBUSY;
-			break;
-		}
-		usleep(CLAIM_STEP_US);
-		fd = open(target->name, flags);
-	}
-	return fd;
-}
-
 static bool open_exclusively(struct target *target, const struct bmap_log *log,
 			     struct bmap_error *err)
 {
@@ -111,10 +93,10 @@ static bool open_exclusively(struct target *target, const struct bmap_log *log,
 	struct stat st;
 
 	target->direct = true;
-	target->fd = open_claim(target, flags | O_DIRECT);
+	target->fd = open_claim(target->device, target->name, flags | O_DIRECT);
 	if (target->fd < 0 && errno == EINVAL) {
 		target->direct = false;
-		target->fd = open_claim(target, flags);
+		target->fd = open_claim(target->device, target->name, flags);
 		if (target->fd >= 0)
 			log_info(log,
 				 "%s: the device does not take O_DIRECT: writing through the page "

@@ -6,6 +6,7 @@
  * device_chain.c    how it is attached
  * device_links.c    names in /dev/disk
  * device_parts.c    its partitions, and where they are mounted
+ * device_eject.c    letting its medium go, or switching it off
  * device_content.c  what is on it, by libblkid
  * device_udev.c     what udev found out
  * device_text.c     what devices say of themselves, made fit to be shown */

@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <unistd.h>
 
+#define CLAIM_TRIES 10
+#define CLAIM_STEP_US 20000u
 /* Not to wait for a drive that closes its tray or spins up. */
 #define LOOK_FLAGS (O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY)
 
@@ -39,15 +42,27 @@ static bool refuse_if_claimed(dev_t device, const char *node, struct bmap_error 
 
 	lock = disk_lock_shared(device, &taken);
 	if (taken)
-		return bmap_error_set(err, BMAP_ERR_REFUSED,
-				      "%s: refused: another program keeps the disk locked with "
-				      "flock(2), as bmaptool does while it writes",
-				      node);
+		return refuse_locked(node, err);
 	fd = open(node, LOOK_FLAGS); /* the slow part, before the claim */
 	if (fd < 0)
 		return explain_open_failure(device, node, errno, err);
 	claim = open(node, LOOK_FLAGS | O_EXCL);
 	return claim >= 0 || explain_open_failure(device, node, errno, err);
+}
+
+int open_claim(dev_t device, const char *node, int flags)
+{
+	int fd = open(node, flags | O_EXCL);
+
+	for (int tries = 0; fd < 0 && errno == EBUSY && tries < CLAIM_TRIES; tries++) {
+		if (!refuse_if_in_use(device, node, NULL)) {
+			errno = EBUSY;
+			break;
+		}
+		usleep(CLAIM_STEP_US);
+		fd = open(node, flags | O_EXCL);
+	}
+	return fd;
 }
 
 int disk_lock_shared(dev_t device, bool *taken)
@@ -65,6 +80,14 @@ int disk_lock_shared(dev_t device, bool *taken)
 		return take_fd(&fd);
 	*taken = errno == EWOULDBLOCK;
 	return -1;
+}
+
+bool refuse_locked(const char *name, struct bmap_error *err)
+{
+	return bmap_error_set(err, BMAP_ERR_REFUSED,
+			      "%s: refused: another program keeps the disk locked with flock(2), "
+			      "as bmaptool does while it writes",
+			      name);
 }
 
 bool refuse_read_only(const char *name, struct bmap_error *err)

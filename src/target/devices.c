@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/devices.h"
+#include "base/cleanup.h"
 #include "target/device_content.h"
 #include "target/device_internal.h"
 #include "target/device_text.h"
 #include "target/safety.h"
 
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 static bool complete(struct bmap_device *device, dev_t number, struct bmap_error *err);
@@ -59,10 +63,24 @@ static bool complete_all(struct bmap_device_list *list, struct bmap_error *err)
 	return true;
 }
 
+/* Where nobody polls for media (udev sets that up), the kernel looks at an open only. */
+static void look_for_medium(struct bmap_device *device)
+{
+	CLEANUP_CLOSE int fd = -1;
+	uint64_t size_bytes;
+
+	if (!device->removable)
+		return;
+	fd = open(device->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	if (fd >= 0 && !ioctl(fd, BLKGETSIZE64, &size_bytes))
+		device->size_bytes = size_bytes;
+}
+
 static bool complete(struct bmap_device *device, dev_t number, struct bmap_error *err)
 {
 	struct device_view view;
 
+	look_for_medium(device);
 	if (!device_view_open(&view, &device_places_system, number)) /* gone */
 		return bmap_error_set(err, BMAP_ERR_IO, "%s: the device is gone", device->path);
 	if (!device_parts_read(&view, device, err))

@@ -20,6 +20,9 @@ bool refuse_if_swap(const char *swaps, dev_t device, const char *name, struct bm
  * who looks at what is on a device should hold: systemd's BLOCK_DEVICE_LOCKING. -1: none; *taken
  * then says whether that is because another program (a copy, a partitioning tool) has locked it. */
 int disk_lock_shared(dev_t device, bool *taken);
+/* open(2) with O_EXCL, tried for 0.2 s where nobody is seen to hold the device: who only looks
+ * whether it is free holds it for microseconds. -1: errno says why. */
+int open_claim(dev_t device, const char *node, int flags);
 /* What would be found by opening the device for writing, found without: no medium, read-only, in
  * use, no access, held by another program. */
 bool refuse_unless_writable(dev_t device, const char *node, uint64_t size_bytes, bool read_only,
@@ -56,6 +59,7 @@ bool refuse_if_not_removable(const char *name, const struct target_rules *rules,
 			     struct bmap_error *err);
 bool refuse_if_not_removable_device(dev_t device, const char *name,
 				    const struct target_rules *rules, struct bmap_error *err);
+bool refuse_locked(const char *name, struct bmap_error *err);
 bool refuse_read_only(const char *name, struct bmap_error *err);
 bool refuse_empty(const char *name, struct bmap_error *err);
 /* A block device could not be opened for writing. Always false. */
