@@ -3,6 +3,7 @@
 #ifndef BMAP_BMAP_H
 #define BMAP_BMAP_H
 
+#include <bmap/bench.h>
 #include <bmap/create.h>
 #include <bmap/device.h>
 #include <bmap/error.h>

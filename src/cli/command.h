@@ -48,6 +48,7 @@ struct command {
 	int (*run)(struct run *run, const void *args);
 };
 
+extern const struct command command_bench;
 extern const struct command command_copy;
 extern const struct command command_create;
 extern const struct command command_list;

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = { &command_copy, &command_create, &command_verify,
-						  &command_pack, &command_report, &command_list };
+						  &command_pack, &command_report, &command_list,
+						  &command_bench };
 
 struct main_args {
 	struct common_args common;

@@ -22,6 +22,11 @@ CONFLICTS = [
 
 WRONG = [
     [],
+    ["bench"],
+    ["bench", "a", "--depth", "0"],
+    ["bench", "a", "--op=erase"],
+    ["bench", "a", "--block-size", "5000"],
+    ["bench", "a", "--time", "0"],
     ["frobnicate"],
     ["cop", "a", "b"],  # commands are not shortened
     ["--frobnicate", "copy", "a", "b"],
@@ -95,6 +100,7 @@ def options_that_exclude_each_other_are_named(bed):
 def help_and_version_go_to_standard_output(bed):
     for argv in (["-h"], ["--help"], ["--hel"], ["copy", "--help"], ["write", "-h"],
                  ["create", "a", "b", "c", "-h"][:2] + ["-h"], ["verify", "--help"], ["pack", "-h"], ["list", "-h"],
+                 ["bench", "-h"],
                  ["-q", "copy", "-h"]):
         done = d.expect_exit(d.tool(*argv), 0)
         d.expect(done.out.startswith("usage: bmaptool") and done.err == "", "no help", done)
