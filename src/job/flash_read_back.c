@@ -77,6 +77,7 @@ static bool reader_init(struct flash_readers *readers, size_t i, const struct ta
 		.target = *target,
 		.plan = stream->plan,
 		.checked = stream->verifies ? stream->map : NULL,
+		.longest_bytes = SUM_LONG_RANGE_BYTES,
 		.queue_depth = stream->options.queue_depth,
 		.log = &readers->forward,
 		.stop = readers->stop,

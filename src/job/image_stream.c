@@ -353,8 +353,7 @@ static bool start_hash(struct image_stream *stream, size_t consumers, unsigned t
 
 static bool wants_sums(const struct image_stream *stream)
 {
-	/* has_digest is there only where some ranges have none. */
-	return stream->options.sums && (!stream->verifies || stream->map->has_digest);
+	return stream->options.sums && sum_stage_is_needed(stream->map, stream->verifies);
 }
 
 static bool start_sums(struct image_stream *stream, size_t consumer, struct bmap_error *err)

@@ -20,7 +20,9 @@ struct image_stream_options {
 	const char *member; /* of an archive, NULL: its first regular file */
 	bool no_bmap, no_verify;
 	bool digest_image; /* compute the SHA-256 of the image file, if it is read whole */
-	/* Sum up what passes (sum_stage.h) where no checksum of the map is checked. */
+	/* Sum up what passes (sum_stage.h) where no checksum of the map is checked, and long
+	 * ranges.
+	 */
 	bool sums;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers;
@@ -53,7 +55,7 @@ struct image_stream {
 	struct segments *segments;
 	struct decode_stage *decode;
 	struct hash_stage *hash;
-	struct sum_stage *sums; /* NULL: not asked for, or the map's checksums cover all */
+	struct sum_stage *sums; /* NULL: not asked for, or not needed */
 };
 
 /* On failure nothing is left open. Logs the map's facts at info level. */

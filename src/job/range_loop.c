@@ -127,6 +127,7 @@ static bool run_init(struct run *run, const struct range_loop *loop, struct bmap
 		return false;
 	choose_sizes(run);
 	if (!read_share_init(&run->share, loop->map, loop->only_with_digest,
+			     loop->longest_bytes ? loop->longest_bytes : UINT64_MAX,
 			     run->workers * run->lanes, err))
 		return false;
 	most = min_u64(div_round_up(run->share.total_bytes, WORKER_BYTES), loop->map->range_count);

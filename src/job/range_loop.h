@@ -38,6 +38,7 @@ struct range_loop {
 	uint64_t overlay_bytes;
 	const struct bmap_map *map; /* its ranges lie in size_bytes; digest is not NONE */
 	bool only_with_digest; /* skip ranges that have no digest in the map */
+	uint64_t longest_bytes; /* skip longer ranges; 0: none */
 	unsigned workers; /* 0: one per processor */
 	unsigned queue_depth; /* reads in flight, 0: default; a worker has at least two */
 	uint64_t memory_bytes; /* 0: default */

@@ -23,7 +23,8 @@ static uint64_t length_of(const struct bmap_map *map, size_t range)
 
 static bool is_dealt(const struct read_share *share, size_t range)
 {
-	return !share->only_with_digest || bmap_range_digest(share->map, range);
+	return (!share->only_with_digest || bmap_range_digest(share->map, range)) &&
+	       length_of(share->map, range) <= share->longest_bytes;
 }
 
 /* qsort_r(3): by length, longest first; then in the file's order. */
@@ -49,10 +50,11 @@ static void sum_up(struct read_share *share)
 }
 
 bool read_share_init(struct read_share *share, const struct bmap_map *map, bool only_with_digest,
-		     unsigned workers, struct bmap_error *err)
+		     uint64_t longest_bytes, unsigned workers, struct bmap_error *err)
 {
 	*share = (struct read_share){ .map = map,
 				      .only_with_digest = only_with_digest,
+				      .longest_bytes = longest_bytes,
 				      .workers = workers };
 	sum_up(share);
 	/* No more than that many can be so long. */

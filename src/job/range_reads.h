@@ -17,6 +17,7 @@
 struct read_share {
 	const struct bmap_map *map; /* constant, as are all up to the lock */
 	bool only_with_digest; /* leave out ranges that have none */
+	uint64_t longest_bytes; /* leave out longer ones */
 	unsigned workers;
 	uint64_t total_bytes; /* of the ranges that are dealt out */
 	uint64_t long_bytes; /* ranges from this length on are long */
@@ -46,7 +47,7 @@ struct read_cursor {
 
 /* workers >= 1. False only without memory. Ended by read_share_end(). */
 bool read_share_init(struct read_share *share, const struct bmap_map *map, bool only_with_digest,
-		     unsigned workers, struct bmap_error *err);
+		     uint64_t longest_bytes, unsigned workers, struct bmap_error *err);
 void read_share_end(struct read_share *share);
 
 void read_cursor_init(struct read_cursor *cursor, struct read_share *share, size_t max_bytes);

@@ -110,6 +110,7 @@ static bool compare(const struct read_back *back, const struct bmap_map *map, ui
 		.overlay_bytes = back->head_bytes,
 		.map = map,
 		.only_with_digest = true,
+		.longest_bytes = map == back->checked ? back->longest_bytes : 0,
 		.workers = back->workers,
 		.queue_depth = back->queue_depth,
 		.memory_bytes = back->memory_bytes,

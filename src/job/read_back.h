@@ -16,9 +16,10 @@
 struct read_back {
 	struct target target; /* borrowed: begun, and flushed */
 	struct image_plan plan;
-	/* What to compare with: ranges of checked that have a digest, and ranges of sums. Either
-	 * may be NULL. Together they are the mapped bytes. */
+	/* What to compare with: ranges of checked that have a digest, up to longest_bytes long (0:
+	 * all), and ranges of sums. Either may be NULL. Together they are the mapped bytes. */
 	const struct bmap_map *checked, *sums;
+	uint64_t longest_bytes;
 	const uint8_t *head; /* a withheld head: not on the device yet; NULL: nothing is withheld */
 	uint64_t head_bytes;
 	unsigned workers, queue_depth; /* 0: as range_loop.h */

@@ -31,6 +31,22 @@ struct sum_stage {
 
 static void *sum_run(void *arg);
 
+static bool is_summed(const struct bmap_map *map, bool only_without_digest, size_t range)
+{
+	return !only_without_digest || !bmap_range_digest(map, range) ||
+	       bmap_range_end(map, range) - bmap_range_begin(map, range) > SUM_LONG_RANGE_BYTES;
+}
+
+bool sum_stage_is_needed(const struct bmap_map *map, bool only_without_digest)
+{
+	if (!map)
+		return true;
+	for (size_t i = 0; i < map->range_count; i++)
+		if (is_summed(map, only_without_digest, i))
+			return true;
+	return false;
+}
+
 struct sum_stage *sum_stage_start(const struct sum_stage_config *config, struct bmap_error *err)
 {
 	struct sum_stage *stage = calloc(1, sizeof(*stage));
@@ -138,17 +154,12 @@ static void add(struct sum_stage *stage, const uint8_t *bytes, uint64_t offset, 
 	hasher_update(stage->hasher, bytes, len);
 }
 
-static bool is_summed(const struct sum_stage *stage, size_t range)
-{
-	return !stage->config.only_without_digest ||
-	       !bmap_range_digest(stage->config.plan->map, range);
-}
-
 static bool sum_piece(struct sum_stage *stage, struct walk *walk, const struct piece *piece)
 {
 	struct ring *ring = stage->config.ring;
 	uint64_t offset = piece->image_offset, end = offset + piece->len_bytes;
-	bool summed = is_summed(stage, piece->range);
+	bool summed =
+		is_summed(stage->config.plan->map, stage->config.only_without_digest, piece->range);
 
 	while (offset < end) {
 		/* The ring's memory ends there where it is mapped once only. */

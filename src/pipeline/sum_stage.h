@@ -15,15 +15,22 @@
 #include "pipeline/segments.h"
 
 #define SUM_CHUNK_BYTES (1024u * 1024u)
+/* A longer range is summed although its checksum was checked: to hash it again would be one
+ * thread's work, the pieces are everybody's. */
+#define SUM_LONG_RANGE_BYTES (64u * 1024u * 1024u)
 
 struct sum_stage_config {
 	struct ring *ring;
 	size_t consumer;
 	struct segments *segments;
 	const struct image_plan *plan;
-	bool only_without_digest; /* leave out ranges that have a checksum in the map */
+	/* Leave out ranges that have a checksum in the map and are not long. */
+	bool only_without_digest;
 	struct job_state *job;
 };
+
+/* Is there a range that such a stage does not leave out? */
+bool sum_stage_is_needed(const struct bmap_map *map, bool only_without_digest);
 
 struct sum_stage;
 struct sum_stage *sum_stage_start(const struct sum_stage_config *config, struct bmap_error *err);

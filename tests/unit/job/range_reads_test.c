@@ -59,7 +59,7 @@ static size_t deal(const struct bmap_map *map, bool only_with_digest, unsigned w
 	unsigned left = workers;
 	size_t reads = 0;
 
-	assert_true(read_share_init(&share, map, only_with_digest, workers, NULL));
+	assert_true(read_share_init(&share, map, only_with_digest, UINT64_MAX, workers, NULL));
 	for (unsigned i = 0; i < workers; i++)
 		read_cursor_init(&cursors[i], &share, max_bytes);
 	while (left) {
@@ -149,7 +149,7 @@ static void the_longest_range_comes_first(void **state)
 	struct range_read read;
 
 	(void)state;
-	assert_true(read_share_init(&share, &map, false, 4, NULL));
+	assert_true(read_share_init(&share, &map, false, UINT64_MAX, 4, NULL));
 	for (size_t i = 0; i < 4; i++) {
 		read_cursor_init(&cursors[i], &share, MIB);
 		assert_true(read_cursor_next(&cursors[i], &read));

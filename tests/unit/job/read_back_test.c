@@ -116,13 +116,14 @@ static void flip(const struct bed *bed, uint64_t offset)
 	put(bed, offset, &byte, 1);
 }
 
-/* What judges: the map's checksums, sums, or each for a part of the ranges. */
-enum judges { CHECKED, SUMS, BOTH, JUDGES };
+/* What judges: the map's checksums, sums, each for a part of the ranges, or sums for long ones. */
+enum judges { CHECKED, SUMS, BOTH, SUMS_FOR_LONG, JUDGES };
 
 static void set_judges(struct bed *bed, struct read_back *back, enum judges judges)
 {
 	bed->map.has_digest = judges == BOTH ? &first_and_third : NULL;
-	bed->sums.has_digest = judges == BOTH ? &the_others : NULL;
+	bed->sums.has_digest = judges >= BOTH ? &the_others : NULL; /* those are long */
+	back->longest_bytes = judges == SUMS_FOR_LONG ? 100 * KIB : 0;
 	back->checked = judges == SUMS ? NULL : &bed->map;
 	back->sums = judges == CHECKED ? NULL : &bed->sums;
 }

@@ -125,7 +125,8 @@ static void expect_sums(const struct bed *bed, const struct bmap_map *sums, bool
 		uint64_t at = plan_range_begin(&bed->plan, i);
 		uint64_t end = min_u64(plan_range_end(&bed->plan, i), bed->image_bytes);
 
-		if (!with_digest_too && bmap_range_digest(bed->plan.map, i))
+		if (!with_digest_too && bmap_range_digest(bed->plan.map, i) &&
+		    end - at <= SUM_LONG_RANGE_BYTES)
 			continue;
 		while (at < end) {
 			uint64_t next = min_u64(end, align_down(at, MIB) + MIB);
@@ -210,6 +211,37 @@ static void ranges_are_cut_too_and_those_with_a_checksum_may_be_left_out(void **
 		}
 }
 
+static void a_long_range_is_summed_although_it_has_a_checksum(void **state)
+{
+	static struct bmap_range ranges[] = { { 0, 63 }, { 65, 129 }, { 131, 131 } };
+	static uint8_t digests[ARRAY_LEN(ranges) * 32];
+	struct bmap_map map = { .image_size_bytes = 132 * MIB,
+				.block_size_bytes = MIB,
+				.blocks_count = 132,
+				.digest = BMAP_DIGEST_SHA256,
+				.digest_bytes = 32,
+				.range_count = ARRAY_LEN(ranges),
+				.ranges = ranges,
+				.digests = digests };
+	struct sum_stage *stage;
+	struct bed bed;
+
+	(void)state;
+	assert_true(sum_stage_is_needed(NULL, false));
+	assert_true(sum_stage_is_needed(&map, false));
+	assert_true(sum_stage_is_needed(&map, true));
+	bed_init(&bed, map.image_size_bytes, &map);
+	bed.holes_left_out = true;
+	stage = bed_run(&bed, true);
+	assert_true(sum_stage_ended(stage));
+	expect_sums(&bed, sum_stage_map(stage), false);
+	assert_int_equal(sum_stage_map(stage)->range_count, 65);
+	sum_stage_free(stage);
+	free(bed.image);
+	ranges[1].last_block = 128; /* 64 MiB: not long */
+	assert_false(sum_stage_is_needed(&map, true));
+}
+
 static void a_stage_that_was_stopped_has_not_ended(void **state)
 {
 	struct sum_stage *stage;
@@ -229,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_image_without_a_map_is_cut_at_every_mib),
 		cmocka_unit_test(ranges_are_cut_too_and_those_with_a_checksum_may_be_left_out),
+		cmocka_unit_test(a_long_range_is_summed_although_it_has_a_checksum),
 		cmocka_unit_test(a_stage_that_was_stopped_has_not_ended),
 	};
 
