@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* bmaptool create: the bmap of a sparse image file. */
+/* bmaptool create: the bmap of an image. */
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/signals.h"
 #include "cli/text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 struct create_args {
@@ -14,9 +16,17 @@ struct create_args {
 	const char *output;
 	bool no_checksum;
 	const char *checksum_type;
+	bool detect_zeroes;
+	uint64_t zero_run_bytes, block_size_bytes;
+	struct text_list spans;
+	const char *member;
 	uint64_t memory_bytes;
 	unsigned queue_depth, workers;
 };
+
+#define ZERO_RUN_BYTES (64u * 1024u)
+#define MIN_BLOCK_BYTES 512u
+#define MAX_BLOCK_BYTES (1024u * 1024u)
 
 #define PLACE(member) .place = offsetof(struct create_args, member)
 
@@ -30,6 +40,24 @@ static const struct option_def option_rows[] = {
 	{ OPTION_TEXT, "checksum-type", .added = true, .value_name = "NAME", PLACE(checksum_type),
 	  .help = "md5, sha1, sha224, sha256, sha384 or sha512 (default: sha256)" },
 
+	{ OPTION_GROUP, .help = "what is mapped" },
+	{ OPTION_FLAG, "detect-zeroes", .added = true, PLACE(detect_zeroes),
+	  .help = "look at the data, and leave blocks out that are all zero. They will not be "
+		  "written: a device keeps there what it had before. Zeros that must be zeros have "
+		  "to stay in (--map), or the device has to be erased first. IMAGE may then also "
+		  "be "
+		  "a block device, a compressed image, an archive, a URL, or - for standard input; "
+		  "the bmap is that of the unpacked image" },
+	{ OPTION_SIZE, "zero-run", .added = true, .value_name = "SIZE", PLACE(zero_run_bytes),
+	  .help = "with --detect-zeroes: leave out runs of at least SIZE (default: 64K)" },
+	{ OPTION_LIST, "map", .added = true, .value_name = "START:END", PLACE(spans),
+	  .help = "map the blocks of bytes START to END, END not included, whatever is there, "
+		  "such as 0:1M; may be given more than once" },
+	{ OPTION_SIZE, "block-size", .added = true, .value_name = "SIZE", PLACE(block_size_bytes),
+	  .help = "the blocks of the bmap: a power of two, 512 to 1M (default: that of the file "
+		  "system IMAGE is on; 4K where it is on none)" },
+	MEMBER_OPTION(struct create_args),
+
 	{ OPTION_GROUP, .help = "resources" },
 	MEMORY_OPTION(struct create_args),
 	QUEUE_DEPTH_OPTION(struct create_args,
@@ -40,7 +68,8 @@ static const struct option_def option_rows[] = {
 };
 
 static const struct argument_def argument_rows[] = {
-	{ "IMAGE", "the image: a sparse regular file", offsetof(struct create_args, image) },
+	{ "IMAGE", "the image: a sparse regular file, or more (--detect-zeroes)",
+	  offsetof(struct create_args, image) },
 };
 
 static bool check(const void *args, char *error);
@@ -53,7 +82,8 @@ const struct command command_create = {
 		       "checksum\n"
 		       "for each range of them. The image has to be sparse still, as the program "
 		       "that made\n"
-		       "it left it: a copy or a decompressed file may have lost its holes.\n",
+		       "it left it: a copy or a decompressed file may have lost its holes.\n"
+		       "--detect-zeroes makes a bmap of what has no holes.\n",
 	.table = { option_rows, COUNT_OF(option_rows), argument_rows, COUNT_OF(argument_rows),
 		   false },
 	.args_bytes = sizeof(struct create_args),
@@ -69,13 +99,62 @@ static bool digest_of(const struct create_args *a, enum bmap_digest *digest)
 	       (bmap_digest_from_name(a->checksum_type, digest) && *digest != BMAP_DIGEST_NONE);
 }
 
+/* "1M", and as a start also "0". */
+static bool parse_position(const char *text, uint64_t *bytes)
+{
+	*bytes = 0;
+	return !strcmp(text, "0") || parse_size(text, bytes);
+}
+
+/* "START:END" */
+static bool parse_span(const char *text, struct bmap_span *span)
+{
+	const char *colon = strchr(text, ':');
+	char start[32];
+
+	if (!colon || (size_t)(colon - text) >= sizeof(start))
+		return false;
+	memcpy(start, text, (size_t)(colon - text));
+	start[colon - text] = '\0';
+	return parse_position(start, &span->begin_bytes) &&
+	       parse_size(colon + 1, &span->end_bytes) && span->begin_bytes < span->end_bytes;
+}
+
+static bool check_values(const struct create_args *a, char *error)
+{
+	uint64_t block = a->block_size_bytes;
+	struct bmap_span span;
+
+	if (block && (block < MIN_BLOCK_BYTES || block > MAX_BLOCK_BYTES || block & (block - 1))) {
+		snprintf(error, OPTION_ERROR_ROOM,
+			 "option --block-size: %" PRIu64 " is not a power of two from 512 to 1M",
+			 block);
+		return false;
+	}
+	for (size_t i = 0; i < a->spans.count; i++) {
+		if (parse_span(a->spans.texts[i], &span))
+			continue;
+		snprintf(error, OPTION_ERROR_ROOM,
+			 "option --map: '%.100s' is not START:END, such as 0:1M",
+			 a->spans.texts[i]);
+		return false;
+	}
+	return true;
+}
+
 static bool check(const void *opaque, char *error)
 {
 	const struct create_args *a = opaque;
+	const char *without = a->zero_run_bytes ? "--zero-run" : a->member ? "--member" : NULL;
 	enum bmap_digest digest;
 
+	if (without && !a->detect_zeroes) {
+		snprintf(error, OPTION_ERROR_ROOM, "%s can only be used with --detect-zeroes",
+			 without);
+		return false;
+	}
 	if (digest_of(a, &digest))
-		return true;
+		return check_values(a, error);
 	snprintf(error, OPTION_ERROR_ROOM,
 		 "option --checksum-type: '%.100s' is none of md5, sha1, sha224, sha256, sha384, "
 		 "sha512",
@@ -134,9 +213,27 @@ static bool save(struct run *run, const struct create_args *a, const struct bmap
 	return bmap_map_save(map, a->output, err);
 }
 
+/* check() has seen that they are good. False: no memory. */
+static bool take_spans(const struct create_args *a, struct bmap_create_options *options,
+		       struct bmap_span **spans, struct bmap_error *err)
+{
+	*spans = calloc(a->spans.count + 1, sizeof(**spans));
+	if (!*spans) {
+		err->code = BMAP_ERR_MEMORY;
+		snprintf(err->text, sizeof(err->text), "no memory for the options");
+		return false;
+	}
+	for (size_t i = 0; i < a->spans.count; i++)
+		parse_span(a->spans.texts[i], &(*spans)[i]);
+	options->spans = *spans;
+	options->span_count = a->spans.count;
+	return true;
+}
+
 static int run_create(struct run *run, const void *opaque)
 {
 	const struct create_args *a = opaque;
+	struct bmap_span *spans = NULL;
 	struct bmap_create_options options = BMAP_CREATE_OPTIONS_INIT;
 	struct bmap_map *map = NULL;
 	struct bmap_error err = { 0 };
@@ -151,6 +248,10 @@ static int run_create(struct run *run, const void *opaque)
 	options.image = a->image;
 	digest_of(a, &options.digest);
 	options.no_checksum = a->no_checksum;
+	if (a->detect_zeroes)
+		options.zero_run_bytes = a->zero_run_bytes ? a->zero_run_bytes : ZERO_RUN_BYTES;
+	options.block_size_bytes = a->block_size_bytes;
+	options.member = a->member;
 	options.memory_bytes = a->memory_bytes;
 	options.queue_depth = a->queue_depth;
 	options.workers = a->workers;
@@ -158,8 +259,8 @@ static int run_create(struct run *run, const void *opaque)
 	options.stop = run->stop;
 	options.progress = on_progress;
 	options.progress_user = &progress;
-	ok = refuse_image_as_output(a, &err) && bmap_map_save_check(a->output, &err) &&
-	     bmap_create(&options, &map, &err);
+	ok = take_spans(a, &options, &spans, &err) && refuse_image_as_output(a, &err) &&
+	     bmap_map_save_check(a->output, &err) && bmap_create(&options, &map, &err);
 	/* Before the bmap goes to what may be the same terminal. */
 	progress_end(&progress, ok);
 	if (!ok || !save(run, a, map, &err))
@@ -167,5 +268,6 @@ static int run_create(struct run *run, const void *opaque)
 	else if (a->output)
 		report_success(run, a, map, monotonic_ns() - start_ns);
 	bmap_map_free(map);
+	free(spans);
 	return code;
 }

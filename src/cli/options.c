@@ -107,7 +107,7 @@ void options_free(const struct option_table *table, void *values)
 		if (table->arguments[i].many)
 			free_list(values, table->arguments[i].place);
 	for (size_t i = 0; i < table->option_count; i++)
-		if (table->options[i].kind == OPTION_PAIR)
+		if (table->options[i].kind == OPTION_PAIR || table->options[i].kind == OPTION_LIST)
 			free_list(values, table->options[i].place);
 }
 
@@ -362,6 +362,8 @@ static bool store(struct parser *p, const struct option_def *def, const char *va
 		return store_count(p, def, value);
 	case OPTION_CHOICE:
 		return store_choice(p, def, value);
+	case OPTION_LIST:
+		return append(p, def->place, value);
 	case OPTION_PAIR: /* store_pair() */
 	case OPTION_GROUP:
 		break;

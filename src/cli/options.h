@@ -31,6 +31,7 @@ enum option_kind {
 	OPTION_SIZE, /* uint64_t, bytes: a number with K, M, G or T behind it, at least 1 */
 	OPTION_COUNT, /* unsigned, 1..max */
 	OPTION_CHOICE, /* unsigned: which of choices, counted from 1 */
+	OPTION_LIST, /* struct text_list: all that are given */
 	OPTION_PAIR, /* struct text_list: two values behind each other, all that are given */
 };
 

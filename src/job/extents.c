@@ -24,11 +24,12 @@ static bool try_way(extents_fn way, struct extents *out, int fd, const char *nam
 		    uint64_t size_bytes, struct bmap_error *err);
 
 bool extents_read(struct extents *out, int fd, const char *name, uint64_t size_bytes,
-		  const struct bmap_log *log, struct bmap_error *err)
+		  uint64_t block_bytes, const struct bmap_log *log, struct bmap_error *err)
 {
 	struct bmap_error why = { 0 };
 
-	*out = (struct extents){ .block_size_bytes = block_size_of(fd) };
+	*out = (struct extents){ .block_size_bytes =
+					 block_bytes ? block_bytes : block_size_of(fd) };
 	if (try_way(extents_by_fiemap, out, fd, name, size_bytes, &why))
 		return true;
 	if (why.code == BMAP_ERR_UNSUPPORTED &&

@@ -14,16 +14,17 @@
 #include <stddef.h>
 
 struct extents {
-	uint64_t block_size_bytes; /* the file system's: FIGETBSZ */
+	uint64_t block_size_bytes; /* unless asked otherwise, the file system's: FIGETBSZ */
 	uint64_t mapped_blocks;
 	size_t count, capacity;
 	struct bmap_range *ranges; /* rise, do not touch, end with the file; malloc'ed */
 };
 
-/* name: for messages. size_bytes > 0: what lies behind is left out. out is zeroed on failure;
- * else to be ended with extents_free(). The file's offset is moved. */
+/* name: for messages. size_bytes > 0: what lies behind is left out. block_bytes 0: the file
+ * system's. out is zeroed on failure; else to be ended with extents_free(). The file's offset is
+ * moved. */
 bool extents_read(struct extents *out, int fd, const char *name, uint64_t size_bytes,
-		  const struct bmap_log *log, struct bmap_error *err);
+		  uint64_t block_bytes, const struct bmap_log *log, struct bmap_error *err);
 void extents_free(struct extents *extents); /* accepts zeroed ones */
 
 /* One by one, for tests. False with code UNSUPPORTED: ask otherwise. */

@@ -112,7 +112,10 @@ static bool choose_lanes(struct run *run, struct bmap_error *err)
 
 	if (!hasher)
 		return false;
-	run->lanes = hasher_pairs(hasher) && run->loop->map->range_count > 1 ? 2 : 1;
+	run->lanes =
+		hasher_pairs(hasher) && run->loop->map->range_count > 1 && !run->loop->no_digests
+			? 2
+			: 1;
 	hasher_free(hasher);
 	return true;
 }

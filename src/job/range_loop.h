@@ -14,6 +14,9 @@
  * speed of memory. Both see bytes that were written but not yet stored: a direct read makes the
  * kernel write them out first. That there is no O_DIRECT is said at info level.
  *
+ * With zero_run_bytes it leaves zeros out (digest/zero_split.h): each range is a stretch of its
+ * own, whose parts are told instead of the range.
+ *
  * Memory: all buffers together are at most 16 MiB (or memory_bytes, if that is less, but 256 KiB).
  * Threads: range_loop_run() blocks. progress is called on its thread, on_range from the workers,
  *          several at once, each range once. */
@@ -47,6 +50,11 @@ struct range_loop {
 	struct bmap_stop *stop;
 	/* digest: map->digest_bytes long, lent for the call. */
 	void (*on_range)(void *arg, size_t range, const uint8_t *digest);
+	uint64_t zero_run_bytes; /* 0: zeros are data like any other */
+	bool no_digests; /* with zero_run_bytes: only find the parts */
+	/* With zero_run_bytes, in place of on_range: digest is NULL with no_digests. */
+	void (*on_part)(void *arg, uint64_t begin_bytes, uint64_t end_bytes, const uint8_t *digest);
+	void *part_arg; /* on_part's; the others get arg */
 	void (*progress)(void *arg, uint64_t done_bytes, uint64_t total_bytes); /* or NULL */
 	void *arg;
 };

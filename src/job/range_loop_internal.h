@@ -5,6 +5,7 @@
 #define JOB_RANGE_LOOP_INTERNAL_H
 
 #include "digest/digest.h"
+#include "digest/zero_split.h"
 #include "job/range_loop.h"
 #include "job/range_reads.h"
 
@@ -55,6 +56,8 @@ struct lane {
 	bool hashing; /* the oldest slot is being hashed: up to at, a byte of range */
 	size_t range;
 	uint64_t at;
+	struct zero_split split; /* with loop->zero_run_bytes: */
+	size_t data_len; /* of the bytes from at on: are to be hashed, before it is asked again */
 };
 
 struct worker {

@@ -138,9 +138,15 @@ static void lay_over(const struct range_loop *loop, const struct slot *slot)
 
 static void begin_range(struct lane *lane, size_t range, uint64_t at)
 {
+	const struct range_loop *loop = lane->worker->run->loop;
+
 	lane->range = range;
 	lane->at = at;
-	if (at == bmap_range_begin(lane->worker->run->loop->map, range))
+	if (at != bmap_range_begin(loop->map, range))
+		return;
+	if (loop->zero_run_bytes)
+		zero_split_begin(&lane->split, at);
+	else
 		hasher_begin(lane->hasher);
 }
 
@@ -200,11 +206,13 @@ static void begin_slot(struct lane *lane)
 	}
 }
 
-/* Bytes from at on that are one range's and read. */
+/* Bytes from at on that are one range's and read, and of one kind, once look() was there. */
 static size_t piece_len(const struct lane *lane)
 {
 	uint64_t end = bmap_range_end(lane->worker->run->loop->map, lane->range);
 
+	if (lane->data_len)
+		return lane->data_len;
 	return min_u64(end, oldest(lane)->read.end) - lane->at;
 }
 
@@ -215,6 +223,19 @@ static const uint8_t *piece_data(const struct lane *lane)
 	return slot->req.data + (lane->at - slot->from);
 }
 
+static void end_range(struct lane *lane)
+{
+	const struct range_loop *loop = lane->worker->run->loop;
+	uint8_t digest[BMAP_DIGEST_MAX_BYTES];
+
+	if (loop->zero_run_bytes) {
+		zero_split_end(&lane->split);
+		return;
+	}
+	hasher_finish(lane->hasher, digest);
+	loop->on_range(loop->arg, lane->range, digest);
+}
+
 /* After len bytes of the piece were hashed: ends the range, the slot, or both. */
 static void move_on(struct lane *lane, size_t len)
 {
@@ -222,19 +243,18 @@ static void move_on(struct lane *lane, size_t len)
 	const struct range_loop *loop = run->loop;
 	const struct slot *slot = oldest(lane);
 	const struct range_read *read = &slot->read;
-	uint8_t digest[BMAP_DIGEST_MAX_BYTES];
 	size_t count = loop->map->range_count, next;
 	uint64_t begin;
 
 	lane->at += len;
+	lane->data_len -= min_u64(len, lane->data_len);
 	atomic_fetch_add(&run->done_bytes, len);
 	if (lane->at < bmap_range_end(loop->map, lane->range)) {
 		if (lane->at == read->end)
 			release_slot(lane);
 		return;
 	}
-	hasher_finish(lane->hasher, digest);
-	loop->on_range(loop->arg, lane->range, digest);
+	end_range(lane);
 	next = read_share_find(&run->share, lane->range + 1, count, read->is_long);
 	begin = next < count ? bmap_range_begin(loop->map, next) : UINT64_MAX;
 	if (begin < read->end)
@@ -245,9 +265,32 @@ static void move_on(struct lane *lane, size_t len)
 		release_slot(lane);
 }
 
+/* Passes the zeros that are left out, up to data that is to be hashed, or the slot's end. */
+static void look(struct lane *lane)
+{
+	while (lane->hashing && lane->worker->run->loop->zero_run_bytes && !lane->data_len) {
+		size_t len = piece_len(lane);
+		bool is_data;
+
+		len = zero_split_next(&lane->split, piece_data(lane), len, &is_data);
+		if (is_data)
+			lane->data_len = len;
+		else
+			move_on(lane, len);
+	}
+}
+
+static void hash_piece(struct lane *lane, size_t len)
+{
+	if (!lane->worker->run->loop->no_digests)
+		hasher_update(lane->hasher, piece_data(lane), len);
+}
+
 /* Hashes until a slot gets free. In each lane the oldest read is being hashed; or none is used. */
 static void hash_lanes(struct lane *a, struct lane *b)
 {
+	look(a);
+	look(b);
 	if (!a->hashing) { /* the other one is, alone */
 		struct lane *swap = a;
 
@@ -260,15 +303,29 @@ static void hash_lanes(struct lane *a, struct lane *b)
 		hasher_update_pair(a->hasher, piece_data(a), b->hasher, piece_data(b), len);
 		move_on(a, len);
 		move_on(b, len);
+		look(a);
+		look(b);
 		if (!a->hashing || !b->hashing)
 			return;
 	}
 	while (a->hashing) {
 		size_t len = piece_len(a);
 
-		hasher_update(a->hasher, piece_data(a), len);
+		hash_piece(a, len);
 		move_on(a, len);
+		look(a);
 	}
+}
+
+static void split_init(struct lane *lane, const struct range_loop *loop)
+{
+	lane->split = (struct zero_split){
+		.block_bytes = loop->map->block_size_bytes,
+		.run_bytes = loop->zero_run_bytes,
+		.hasher = loop->no_digests ? NULL : lane->hasher,
+		.on_part = loop->on_part,
+		.arg = loop->part_arg,
+	};
 }
 
 /* Can the hash go on? In pairs if both lanes have anything: there is more to gain than by hashing
@@ -333,6 +390,7 @@ static bool worker_open(struct worker *worker, struct bmap_error *err)
 						  : hasher_new(loop->map->digest, err);
 		if (!worker->lanes[i].hasher)
 			return false;
+		split_init(&worker->lanes[i], loop);
 	}
 	worker->engine =
 		engine_make(loop->engines, slots, worker->log_fallback ? loop->log : NULL, err);

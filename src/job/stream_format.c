@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "job/stream_format.h"
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "decode/archive.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Some formats show nothing before a whole block is there: bzip2's have up to 900 KiB, lz4's 4 MiB
  * (8 MiB in the legacy frame). */
@@ -163,4 +166,23 @@ static void compare_with_name(const struct stream_format *found, const char *nam
 		log_info(log, "%s: the name says %s, but it holds %s: going by the content", name,
 			 archive ? "nothing of a tar archive" : "tar",
 			 archive ? "one" : "no tar archive");
+}
+
+bool stream_format_is_packed(int fd, const char *path, bool *yes, struct bmap_error *err)
+{
+	CLEANUP_FREE uint8_t *head = malloc(SOURCE_HEAD_BYTES);
+	size_t len = 0;
+	ssize_t n;
+
+	if (!head)
+		return bmap_error_memory(err, path);
+	do {
+		n = pread(fd, head + len, SOURCE_HEAD_BYTES - len, (off_t)len);
+		if (n > 0)
+			len += (size_t)n;
+	} while ((n > 0 && len < SOURCE_HEAD_BYTES) || (n < 0 && errno == EINTR));
+	if (n < 0)
+		return bmap_error_errno(err, "%s: cannot read it", path);
+	*yes = decoder_detect(head, len) != NULL;
+	return true;
 }

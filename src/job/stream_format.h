@@ -21,4 +21,7 @@ bool stream_format_detect(struct stream_format *found, struct source *source, co
 			  uint64_t memory_bytes, const struct bmap_log *log,
 			  struct bmap_error *err);
 
+/* Is the file something that has to be decoded first? Its offset is not moved. */
+bool stream_format_is_packed(int fd, const char *path, bool *yes, struct bmap_error *err);
+
 #endif

@@ -2,10 +2,9 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "decode/decoder.h"
 #include "job/job_internal.h"
 #include "job/range_loop.h"
-#include "source/source.h"
+#include "job/stream_format.h"
 #include "source/url.h"
 
 #include <errno.h>
@@ -112,26 +111,6 @@ static bool load_map(struct bmap_map **map, const struct bmap_verify_options *op
 	return map_find(&request, map, &found, err);
 }
 
-/* Is it something that has to be decoded first? */
-static bool is_compressed(int fd, const char *path, bool *yes, struct bmap_error *err)
-{
-	CLEANUP_FREE uint8_t *head = malloc(SOURCE_HEAD_BYTES);
-	size_t len = 0;
-	ssize_t n;
-
-	if (!head)
-		return bmap_error_memory(err, path);
-	do {
-		n = pread(fd, head + len, SOURCE_HEAD_BYTES - len, (off_t)len);
-		if (n > 0)
-			len += (size_t)n;
-	} while ((n > 0 && len < SOURCE_HEAD_BYTES) || (n < 0 && errno == EINTR));
-	if (n < 0)
-		return bmap_error_errno(err, "%s: cannot read it", path);
-	*yes = decoder_detect(head, len) != NULL;
-	return true;
-}
-
 static bool file_open(struct input *input, const char *path, struct bmap_error *err)
 {
 	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -142,7 +121,7 @@ static bool file_open(struct input *input, const char *path, struct bmap_error *
 		return bmap_error_errno(err, "%s: cannot open it for reading", path);
 	if (fstat(fd, &st))
 		return bmap_error_errno(err, "%s: cannot examine it", path);
-	if (!is_compressed(fd, path, &compressed, err))
+	if (!stream_format_is_packed(fd, path, &compressed, err))
 		return false;
 	input->size_bytes = (uint64_t)st.st_size;
 	if (!compressed)

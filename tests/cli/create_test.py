@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: MIT
 """bmaptool create: where the map goes, what stays if it does not come to be."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
-from common import content, d, expect_log_lines, image, on_terminal, wait_until_signals_are_handled
+from common import RANGES, content, d, expect_log_lines, image, on_terminal, wait_until_signals_are_handled
 
 
 def standard_output_and_a_file_get_the_same_map(bed):
@@ -104,6 +105,152 @@ def the_map_on_a_terminal_begins_on_a_line_of_its_own(bed):
     d.expect(at == 0 or shown[at - 1] == "\n", "behind the progress: %r" % shown[:300])
 
 
+def image_with_zeros(bed, name="zeros.img"):
+    """No holes; runs of zeros of all lengths, two of them over the end of a stretch of 64 MiB."""
+    path = bed.path(name)
+    size = 130 * d.MIB + 300
+    with open(path, "wb") as f:
+        f.write(bytes(size))
+        for offset, length in ((0, 1), (d.MIB + 5000, 9), (3 * d.MIB, 200000), (20 * d.MIB, d.MIB),
+                               (64 * d.MIB - 40000, 10), (64 * d.MIB + 20000, 10),
+                               (100 * d.MIB, 500), (127 * d.MIB, 2 * d.MIB), (size - 1, 1)):
+            f.seek(offset)
+            f.write(bed.rng.randbytes(length))
+        for i in range(60):
+            f.seek(bed.rng.randrange(4 * d.MIB, 16 * d.MIB))
+            f.write(bed.rng.randbytes(bed.rng.choice((1, 600, 5000, 70000))))
+    return path
+
+
+def mapped_by_the_rule(data, block, run, kept=()):
+    """The blocks of what has to be mapped; kept: spans that are, whatever they hold."""
+    count = -(-len(data) // block)
+    nothing = bytes(block)
+    zero = [nothing.startswith(data[i * block:(i + 1) * block]) for i in range(count)]
+    mapped, i = [], 0
+    while i < count:
+        end = i + 1
+        while end < count and zero[end] == zero[i]:
+            end += 1
+        if not zero[i] or min(end * block, len(data)) - i * block < run:
+            mapped += range(i, end)
+        i = end
+    for begin, end in kept:
+        mapped += range(begin // block, min(-(-end // block), count))
+    return sorted(set(mapped))
+
+
+def mapped_in(path):
+    found = d.Map(path)
+    return [block for at, length in found.ranges
+            for block in range(at // found.block, -(-(at + length) // found.block))]
+
+
+def all_runs_of_zeros_are_left_out_and_nothing_else(bed):
+    source, out = image_with_zeros(bed), bed.path("o.bmap")
+    data = content(source)
+    for block, run, options in ((4096, 65536, []),
+                                (4096, 1, ["--zero-run=1"]),
+                                (4096, 61440, ["--zero-run", "60K"]),
+                                (512, 4096, ["--block-size=512", "--zero-run=4K"]),
+                                (65536, 65536, ["--block-size", "64K"]),
+                                (d.MIB, 3 * d.MIB, ["--block-size=1M", "--zero-run=3M"])):
+        done = d.expect_exit(d.tool("create", "--detect-zeroes", *options, source, "-o", out), 0)
+        expect_log_lines(done)
+        d.expect(mapped_in(out) == mapped_by_the_rule(data, block, run), "others", done)
+        d.expect_exit(d.tool("verify", "--bmap", out, source), 0)
+        d.expect_exit(d.tool("create", "--detect-zeroes", "--no-checksum", *options, source,
+                             "-o", out), 0)
+        d.expect(mapped_in(out) == mapped_by_the_rule(data, block, run), "others", done)
+
+
+def what_the_image_comes_in_does_not_matter_to_its_zeros(bed):
+    source, out, other = image_with_zeros(bed), bed.path("o.bmap"), bed.path("other.bmap")
+    d.expect_exit(d.tool("create", "--detect-zeroes", "--map=1M:2M", source, "-o", out), 0)
+    for program, suffix in (("gzip", ".gz"), ("zstd", ".zst")):
+        if not shutil.which(program):
+            bed.note("no %s" % program)
+            continue
+        d.check_run(program, "-1kq", source)
+        d.expect_exit(d.tool("create", "--detect-zeroes", "--map=1M:2M", source + suffix,
+                             "-o", other), 0)
+        d.expect(content(out) == content(other), "another map of %s" % suffix)
+    with open(source, "rb") as f:
+        d.expect_exit(d.tool("create", "--detect-zeroes", "--map=1M:2M", "-", "-o", other,
+                             stdin=f), 0)
+    d.expect(content(out) == content(other), "another map of standard input")
+    d.check_run("tar", "-C", bed.folder, "-cf", bed.path("a.tar"), "o.bmap", "zeros.img")
+    d.expect_exit(d.tool("create", "--detect-zeroes", "--map=1M:2M", bed.path("a.tar"),
+                         "--member=zeros.img", "-o", other), 0)
+    d.expect(content(out) == content(other), "another map of an archive")
+
+
+def holes_stay_holes_and_the_zeros_beside_them_too(bed):
+    source, out = bed.path("sparse.img"), bed.path("o.bmap")
+    with open(source, "wb") as f:
+        f.truncate(d.MIB)
+        f.seek(512 * d.KIB)
+        f.write(b"x" * 4096 + bytes(20480))
+    d.expect_exit(d.tool("create", source, "-o", out), 0)
+    d.expect(mapped_in(out) == list(range(128, 134)), "not a file with holes: %s" % mapped_in(out))
+    d.expect_exit(d.tool("create", "--detect-zeroes", source, "-o", out), 0)
+    d.expect(mapped_in(out) == [128], "other blocks: %s" % mapped_in(out))
+
+
+def blocks_can_be_mapped_whatever_they_hold(bed):
+    source, out = image(bed, bmap=False), bed.path("o.bmap")
+    blocks = [block for first, last in RANGES for block in range(first, last + 1)]
+    for options, more in ((["--map=0:1"], []),
+                          (["--map", "30000:40961"], range(7, 11)),
+                          (["--map=1M:1100K", "--map", "0:64K"],
+                           [*range(16), *range(256, 275)]),
+                          (["--map=2M:1G"], [512])):
+        d.expect_exit(d.tool("create", *options, source, "-o", out), 0)
+        d.expect(mapped_in(out) == sorted({*blocks, *more}), "%s: %s" % (options, mapped_in(out)))
+        d.expect_exit(d.tool("verify", "--bmap", out, source), 0)
+    done = d.expect_exit(d.tool("create", "--map=3M:4M", source, "-o", out), 1)
+    d.expect("ends before" in done.err, "another reason", done)
+    zeros = image_with_zeros(bed)
+    d.expect_exit(d.tool("create", "--detect-zeroes", "--map=1M:2M", "--map=63M:66M", zeros,
+                         "-o", out), 0)
+    spans = ((d.MIB, 2 * d.MIB), (63 * d.MIB, 66 * d.MIB))
+    d.expect(mapped_in(out) == mapped_by_the_rule(content(zeros), 4096, 65536, spans), "others")
+    d.expect_exit(d.tool("verify", "--bmap", out, zeros), 0)
+
+
+def larger_and_smaller_blocks_hold_all_data(bed):
+    source, out = image(bed, bmap=False), bed.path("o.bmap")
+    data = content(source)
+    for size in (512, 4096, 65536, d.MIB):
+        d.expect_exit(d.tool("create", "--block-size=%d" % size, source, "-o", out), 0)
+        touched = set()
+        for first, last in RANGES:
+            touched |= set(range(first * 4096 // size, ((last + 1) * 4096 - 1) // size + 1))
+        touched = sorted(b for b in touched if b * size < len(data))
+        d.expect(mapped_in(out) == touched, "blocks of %d: %s" % (size, mapped_in(out)))
+        d.expect_exit(d.tool("verify", "--bmap", out, source), 0)
+
+
+def options_that_make_no_sense_are_refused(bed):
+    source = image(bed, bmap=False)
+    for options, word in ((["--zero-run=4K"], "--detect-zeroes"),
+                          (["--member=x"], "--detect-zeroes"),
+                          (["--block-size=1000"], "power of two"),
+                          (["--block-size=256"], "power of two"),
+                          (["--block-size=2M"], "power of two"),
+                          (["--map=1M"], "START:END"),
+                          (["--map=2M:1M"], "START:END"),
+                          (["--map=1M:1M"], "START:END"),
+                          (["--map=:1M"], "START:END"),
+                          (["--map=x:1M"], "START:END")):
+        done = d.expect_exit(d.tool("create", *options, source), 2)
+        d.expect(word in done.err, "another reason", done)
+
+
+all_runs_of_zeros_are_left_out_and_nothing_else.need_bytes = d.GIB
+what_the_image_comes_in_does_not_matter_to_its_zeros.need_bytes = d.GIB
+
+
 if __name__ == "__main__":
     sys.exit(d.main([
         standard_output_and_a_file_get_the_same_map,
@@ -115,4 +262,10 @@ if __name__ == "__main__":
         a_full_disk_is_a_failure,
         an_interrupted_one_leaves_no_file,
         the_map_on_a_terminal_begins_on_a_line_of_its_own,
+        all_runs_of_zeros_are_left_out_and_nothing_else,
+        what_the_image_comes_in_does_not_matter_to_its_zeros,
+        holes_stay_holes_and_the_zeros_beside_them_too,
+        blocks_can_be_mapped_whatever_they_hold,
+        larger_and_smaller_blocks_hold_all_data,
+        options_that_make_no_sense_are_refused,
     ]))

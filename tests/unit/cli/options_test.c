@@ -180,7 +180,7 @@ static void mistakes_are_named(void **state)
 
 struct many_values {
 	const char *image;
-	struct text_list dests, pairs;
+	struct text_list dests, pairs, list;
 	bool quiet, instead;
 };
 
@@ -194,6 +194,8 @@ static const struct option_def many_options[] = {
 	{ OPTION_PAIR, "by", .value_name = "KIND PATTERN",
 	  .place = offsetof(struct many_values, pairs) },
 	{ OPTION_FLAG, "instead", .place = offsetof(struct many_values, instead) },
+	{ OPTION_LIST, "map", .letter = 'm', .value_name = "SPAN",
+	  .place = offsetof(struct many_values, list) },
 };
 static const struct argument_def many_arguments[] = {
 	{ "IMAGE", "", offsetof(struct many_values, image) },
@@ -215,6 +217,8 @@ static void the_last_argument_can_take_all_that_follow(void **state)
 		{ { "--quiet", "i", "--", "--quiet", "-" }, "--quiet -" },
 		{ { "i", "--instead" }, "" },
 		{ { "i", "--instead", "a" }, "a" },
+		{ { "i", "a", "--map", "1", "b", "-m2", "--map=-" }, "a b [1] [2] [-]" },
+		{ { "i", "a", "--map" }, NULL, "needs a value" },
 		{ { "i" }, NULL, "not given: DEST" },
 		{ { "--quiet" }, NULL, "not given: IMAGE, DEST" },
 		{ { "--instead" }, NULL, "not given: IMAGE" },
@@ -243,7 +247,10 @@ static void the_last_argument_can_take_all_that_follow(void **state)
 		for (size_t k = 0; k + 1 < values.pairs.count; k += 2)
 			sprintf(got + strlen(got), " (%s %s)", values.pairs.texts[k],
 				values.pairs.texts[k + 1]);
+		for (size_t k = 0; k < values.list.count; k++)
+			sprintf(got + strlen(got), " [%s]", values.list.texts[k]);
 		options_free(&many_table, &values);
+		assert_int_equal(values.list.count, 0);
 		assert_int_equal(values.pairs.count, 0);
 		assert_int_equal(values.dests.count, 0);
 		if (ok != (cases[i].dests != NULL))

@@ -148,7 +148,7 @@ static void check_image(int fd, bool unwritten, uint64_t block_bytes, bool has_f
 	struct extents fiemap = { 0 }, seek = { 0 };
 	struct bmap_error err = { 0 };
 
-	if (!extents_read(&fiemap, fd, "image", IMAGE_BYTES, NULL, &err))
+	if (!extents_read(&fiemap, fd, "image", IMAGE_BYTES, 0, NULL, &err))
 		fail_msg("%s", err.text);
 	if (block_bytes)
 		assert_int_equal(fiemap.block_size_bytes, block_bytes);
@@ -243,11 +243,11 @@ static void any_folder_works(void **state)
 
 	(void)state;
 	fd = make_image("/var/tmp", &unwritten);
-	assert_true(extents_read(&extents, fd, "image", IMAGE_BYTES, NULL, &err));
+	assert_true(extents_read(&extents, fd, "image", IMAGE_BYTES, 0, NULL, &err));
 	assert_true(is_mapped(&extents, 0));
 	extents_free(&extents);
 	/* A smaller size: what is behind is left out. */
-	assert_true(extents_read(&extents, fd, "image", 100, NULL, &err));
+	assert_true(extents_read(&extents, fd, "image", 100, 0, NULL, &err));
 	assert_int_equal(extents.mapped_blocks, 1);
 	extents_free(&extents);
 	close(fd);
@@ -259,7 +259,7 @@ static void a_bad_descriptor_is_an_error(void **state)
 	struct bmap_error err = { 0 };
 
 	(void)state;
-	assert_false(extents_read(&extents, -1, "image", 4096, NULL, &err));
+	assert_false(extents_read(&extents, -1, "image", 4096, 0, NULL, &err));
 	assert_int_equal(err.errnum, EBADF);
 	assert_null(extents.ranges);
 }
@@ -280,7 +280,7 @@ static void without_any_answer_all_is_mapped_and_said(void **state)
 
 	(void)state;
 	warnings = 0;
-	assert_true(extents_read(&extents, fd, "image", 10000, &log, NULL));
+	assert_true(extents_read(&extents, fd, "image", 10000, 0, &log, NULL));
 	assert_int_equal(extents.count, 1);
 	assert_int_equal(extents.mapped_blocks, div_round_up(10000, extents.block_size_bytes));
 	assert_int_equal(warnings, 1);
