@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs what the tests need, builds, runs all suites. The last line says how it went.
 #   --build DIR         where to build (default: build-test beside the sources, with suffixes)
-#   --suite A,B         only these: unit cli device fuzz lint, threads (the part of unit with threads)
+#   --suite A,B         only these: unit cli device lab fuzz lint, threads (the part of unit with threads)
 #   --sanitize WHAT     address (with undefined) or thread
 #   --compiler CC       gcc (default) or clang
 #   --setup OPTION      passed to meson setup, may be repeated: -Disal=disabled
