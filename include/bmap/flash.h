@@ -44,6 +44,7 @@ struct bmap_target_report {
 	uint64_t retries; /* requests that had to be submitted again */
 	bool read_back; /* every mapped byte was read back and found good */
 	const struct bmap_error *error; /* of one that failed or was interrupted, else NULL */
+	bool released; /* it is closed, its partition table was read again: it may be unplugged */
 	bool whole_job; /* error is what ended the whole job; false: it is this target's own */
 };
 

@@ -53,7 +53,8 @@ void json_events_progress(struct json_events *events, const struct bmap_flash_pr
 	begin_once(events, progress->image, progress->read_back, progress->targets,
 		   progress->target_count);
 	for (size_t i = 0; i < progress->target_count; i++)
-		if (progress->targets[i].state == BMAP_TARGET_FAILED)
+		if (progress->targets[i].state == BMAP_TARGET_FAILED ||
+		    progress->targets[i].released)
 			say_end_of(events, progress->image, &progress->targets[i], i);
 	if (progress->elapsed_ns - events->progress_ns >= PROGRESS_NS)
 		say_progress(events, progress);

@@ -81,6 +81,8 @@ static void end_target(struct flash *flash, struct flash_target *target)
 
 	if (!target->open)
 		return;
+	target->open = false;
+	target->report->released = !target->abandoned;
 	if (target->abandoned) {
 		target_abandon(&target->target);
 	} else if (!target_end(&target->target, good, flash->image_bytes, flash->options->log,
@@ -98,6 +100,16 @@ static bool is_final(const struct flash_target *target)
 
 	return state == BMAP_TARGET_DONE || state == BMAP_TARGET_FAILED ||
 	       state == BMAP_TARGET_INTERRUPTED;
+}
+
+void flash_release_final(struct flash *flash)
+{
+	const struct flash_pass *pass = &flash->pass;
+
+	for (size_t i = 0; i < pass->lane_count; i++)
+		if (is_final(pass->members[i]))
+			end_target(flash, pass->members[i]);
+	flash_show_progress(flash);
 }
 
 /* Whoever has no verdict of his own shares the job's; one that waited for another pass has been

@@ -103,6 +103,8 @@ void flash_show_progress(struct flash *flash);
 
 /* After all lanes of a pass have ended. */
 void flash_judge(struct flash *flash);
+/* The same: lets go of those that are final, so that nobody waits for the passes of others. */
+void flash_release_final(struct flash *flash);
 /* Ends pass and targets, whatever state they are in. True if every target is DONE; else err is the
  * first that failed. failed: err says already why the whole job did. */
 bool flash_finish(struct flash *flash, bool failed, struct bmap_error *err);

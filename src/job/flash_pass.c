@@ -226,8 +226,10 @@ bool flash_run_pass(struct flash *flash, struct bmap_error *err)
 	pass->readers = NULL;
 	pass->ran = true;
 	flash_judge(flash);
-	if (why.code == BMAP_ERR_NONE)
+	if (why.code == BMAP_ERR_NONE) {
+		flash_release_final(flash);
 		return true;
+	}
 	*err = why;
 	return false;
 }

@@ -172,6 +172,8 @@ void flash_read_lanes(struct flash *flash)
 		struct bmap_target_report *report = target->report;
 		struct lane_status status;
 
+		if (!target->open) /* its end has said all, perhaps something worse */
+			continue;
 		write_stage_status(pass->writing, i, &status);
 		report->completed_bytes = status.completed_bytes;
 		report->busy_ns = status.busy_ns;

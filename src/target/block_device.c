@@ -79,8 +79,22 @@ bool block_device_begin(struct target *target, const struct bmap_log *log, struc
 	return true;
 }
 
+/* Whoever read the device while a direct write was on its way (udev, blkid, a desktop) has put old
+ * bytes into the page cache, where they stay as long as anybody has the device open: the kernel
+ * drops them before such a write, but after it only if the writer waits in the call
+ * (blkdev_direct_write() in block/fops.c). */
+static void forget_cached(const struct target *target, const struct bmap_log *log)
+{
+	int errnum = posix_fadvise(target->fd, 0, 0, POSIX_FADV_DONTNEED);
+
+	if (errnum)
+		log_debug(log, "%s: cannot drop its page cache: %s", target->name,
+			  strerror(errnum));
+}
+
 void block_device_end(struct target *target, bool good, const struct bmap_log *log)
 {
+	forget_cached(target, log);
 	if (good)
 		partitions_reread(target->fd, target->device, target->name, log);
 }
