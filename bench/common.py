@@ -123,7 +123,7 @@ class Bench:
                         str(files)], check=True)
         subprocess.run([args.ours, "-q", "create", "-o", bmap, image], check=True)
         print("# image of %d MiB, %d MiB mapped, on %s; %d pairs" % (
-            size, d.Map(bmap).mapped_bytes // d.MIB, self.device, args.runs))
+            size, d.Map(bmap).mapped_bytes // d.MIB, self.device or "loop devices", args.runs))
         return image, bmap
 
 

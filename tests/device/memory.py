@@ -104,6 +104,24 @@ def many_ranges_cost_little_memory(bed):
     d.expect(most <= LIMIT + 16 * d.MIB, "%d MiB for 131072 ranges" % (most // d.MIB))
 
 
+def each_further_target_costs_at_most_a_mebibyte(bed):
+    d.require_loop()
+    if d.sanitized():
+        raise d.Skip("a sanitizer's build has other memory")
+    size = 192 * d.MIB
+    image = bed.path("dense.img")
+    with open(image, "wb") as f:
+        for _ in range(size // (8 * d.MIB)):
+            f.write(bed.rng.randbytes(8 * d.MIB))
+    bmap = d.write_map(bed.path("dense.bmap"), image, size, [(0, size // 4096 - 1)])
+    targets = [bed.loop("target%d" % n, size)[0] for n in range(8)]
+    for how in ("--no-read-back", "--read-back"):
+        one, all_ = (peak(bed, "%s, %d targets" % (how, n), "copy", how, "--bmap", bmap, image,
+                          *targets[:n]) for n in (1, len(targets)))
+        d.expect(all_ - one <= (len(targets) - 1) * d.MIB, "%s: %d KiB more for %d more targets" % (
+            how, (all_ - one) // d.KIB, len(targets) - 1))
+
+
 if __name__ == "__main__":
     sys.exit(d.main([
         a_zst_copy_stays_below_64_mib,
@@ -113,4 +131,5 @@ if __name__ == "__main__":
         a_window_of_128_mib_works_and_keeps_to_the_limit,
         a_window_that_does_not_fit_is_refused_naming_the_option,
         many_ranges_cost_little_memory,
+        each_further_target_costs_at_most_a_mebibyte,
     ], need_bytes=2 * SIZE))
