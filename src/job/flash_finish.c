@@ -129,17 +129,23 @@ static void judge_rest(struct flash *flash, const struct bmap_error *why)
 	}
 }
 
-static bool first_failure(const struct flash *flash, struct bmap_error *err)
+/* Of an interrupted job rather one that was interrupted than one that had failed before. */
+static bool first_failure(const struct flash *flash, bool interrupted, struct bmap_error *err)
 {
+	const struct bmap_target_report *first = NULL;
+
 	for (size_t i = 0; i < flash->options->target_count; i++) {
 		const struct bmap_target_report *report = flash->targets[i].report;
 
 		if (report->state == BMAP_TARGET_DONE)
 			continue;
-		*err = *report->error;
-		return true;
+		if (!first || (interrupted && first->state != BMAP_TARGET_INTERRUPTED &&
+			       report->state == BMAP_TARGET_INTERRUPTED))
+			first = report;
 	}
-	return false;
+	if (first)
+		*err = *first->error;
+	return first;
 }
 
 bool flash_finish(struct flash *flash, bool failed, struct bmap_error *err)
@@ -157,9 +163,10 @@ bool flash_finish(struct flash *flash, bool failed, struct bmap_error *err)
 		if (flash->pass.stream.decode)
 			flash_show_progress(flash);
 		/* What stopped all is the better answer than what that did to the first of them;
-		 * of an interrupted job, what it left behind. */
+		 * of an interrupted job, what it left behind: a stop that came too late left
+		 * nothing. */
 		if (!failed || err->code == BMAP_ERR_INTERRUPTED)
-			failed = first_failure(flash, err) || failed;
+			failed = first_failure(flash, failed, err);
 	}
 	flash_close_pass(flash);
 	free(flash->targets);

@@ -175,8 +175,9 @@ static void run_loop(struct flash *flash, struct bmap_error *why)
 		}
 		if (stopped) {
 			flash->ending = *why;
-			flash_readers_stop(pass->readers);
 			write_stage_stop(pass->writing, why);
+			/* Only now: else what it interrupts would be its target's failure. */
+			flash_readers_stop(pass->readers);
 			image_stream_stop(stream);
 			/* Nothing of the stream rings any more; the stop object stays readable. */
 			write_stage_join(pass->writing);

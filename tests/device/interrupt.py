@@ -8,6 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import device as d  # noqa: E402
+from frozen import Frozen  # noqa: E402
 
 SIZE = 384 * d.MIB
 SLOW_BPS = 24 * d.MIB
@@ -160,6 +161,47 @@ def a_second_signal_leaves_at_once(bed):
     d.expect(d.time.monotonic() - begun < 1, "the second signal took more than 1 s", done)
 
 
+def a_signal_behind_the_commit_point_is_too_late(bed):
+    """The device does not answer the last write when the signal comes; then it does."""
+    size = 32 * d.MIB
+    image, bmap = bed.path("disk.img"), bed.path("disk.bmap")
+    with open(image, "wb") as f:
+        f.write(bed.rng.randbytes(size))
+    # Of the head nothing but the commit block.
+    d.write_map(bmap, image, size, [(0, 0), (d.HEAD_BYTES // 4096, size // 4096 - 1)])
+    frozen = Frozen(bed, size)
+    other, _backing = bed.loop("other", size)
+    enter, group = bed.limited_cgroup(frozen.device, 64 * d.GIB, 16 * d.MIB)
+    for targets in ((frozen.device,), (frozen.device, other)):
+        job = d.start_tool("copy", "--json", "--read-back", "--bmap", bmap, image, *targets,
+                           preexec_fn=enter)
+        d.wait_until(lambda: "reading back '%s'" % frozen.device in job.stderr_now(), 20, "it is read")
+        frozen.freeze()
+        d.wait_until(lambda: '"state":"head"' in job.stdout_now(), 20, "the head is written")
+        job.signal(signal.SIGINT)
+        d.wait_until(lambda: "interrupted" in job.stderr_now(), 5, "the signal is seen")
+        d.time.sleep(0.5)
+        d.expect(job.proc.poll() is None, "the device was not frozen")
+        frozen.thaw()
+        done = d.expect_exit(job.wait(20), 0)
+        d.expect('"verdict":"success","exit_code":0' in done.out, "no success", done)
+        d.expect("ERROR" not in done.err, "what went wrong?", done)
+        d.wait_for_release(frozen.device)
+    bed.relimit(group, frozen.device, 64 * d.GIB, 64 * d.GIB)
+
+
+def the_signal_decides_of_the_exit_code_also_beside_a_target_that_failed(bed):
+    world = World(bed)
+    enter, _group = bed.limited_cgroup(world.device, SLOW_BPS)
+    job = d.start_tool("copy", "--bmap", world.bmap, world.image, bed.path("no/such/folder"),
+                       world.device, preexec_fn=enter)
+    d.wait_until(lambda: "cannot create" in job.stderr_now(), 20, "one is refused")
+    d.time.sleep(0.5)
+    job.signal(signal.SIGTERM)
+    done = job.wait(20)
+    d.expect(done.code == 143, "exit 143 expected", done)
+
+
 def an_interrupted_regular_file_is_gone_or_empty(bed):
     image = d.random_image(bed.path("disk.img"), SIZE, 5, pieces=200)
     d.expect_exit(d.tool("create", "-o", bed.path("disk.bmap"), image), 0)
@@ -193,5 +235,7 @@ if __name__ == "__main__":
         a_signal_with_a_full_ring_ends_as_soon_as_the_device_answers,
         only_a_head_that_was_zeroed_is_called_so,
         a_second_signal_leaves_at_once,
+        a_signal_behind_the_commit_point_is_too_late,
+        the_signal_decides_of_the_exit_code_also_beside_a_target_that_failed,
         an_interrupted_regular_file_is_gone_or_empty,
     ], need_bytes=3 * SIZE))
