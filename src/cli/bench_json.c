@@ -23,16 +23,19 @@ static json_t *device_facts(const struct bmap_device *device)
 }
 
 json_t *bench_json(const char *name, const struct bmap_bench_target *target,
-		   const struct bmap_device *device)
+		   const struct bmap_device *device, bool write)
 {
+	static const char *const kinds[] = { [BMAP_BENCH_DEVICE] = "device",
+					     [BMAP_BENCH_FILE] = "file",
+					     [BMAP_BENCH_SCRATCH] = "scratch" };
 	json_t *document = json_object(), *hex = json_text_hex(name);
 
 	if (document && (!hex || set(document, "target_hex", hex)) &&
 	    set(document, "schema", json_number(1)) &&
 	    set(document, "bmaptool", json_string(bmap_version())) &&
 	    set(document, "started", json_time_now()) && set(document, "target", json_text(name)) &&
-	    set(document, "kind",
-		json_string(target->kind == BMAP_BENCH_DEVICE ? "device" : "file")) &&
+	    set(document, "kind", json_string(kinds[target->kind])) &&
+	    set(document, "written", json_boolean(write)) &&
 	    set(document, "size_bytes", json_number(target->size_bytes)) &&
 	    set(document, "direct", json_boolean(target->direct)) &&
 	    set(document, "engine", json_string(target->engine)) &&
@@ -72,7 +75,7 @@ bool bench_json_point(json_t *document, const struct bmap_bench_result *r)
 	double gib = (double)r->bytes / (1024.0 * 1024.0 * 1024.0);
 	json_t *point = json_object();
 
-	if (point && set(point, "op", json_string("read")) &&
+	if (point && set(point, "op", json_string(r->point.write ? "write" : "read")) &&
 	    set(point, "random", json_boolean(r->point.random)) &&
 	    set(point, "block_bytes", json_number(r->point.block_bytes)) &&
 	    set(point, "depth", json_number(r->point.depth)) &&
@@ -83,6 +86,9 @@ bool bench_json_point(json_t *document, const struct bmap_bench_result *r)
 	    set(point, "bytes_per_s", json_real((double)r->bytes / seconds)) &&
 	    set(point, "requests_per_s", json_real((double)r->requests / seconds)) &&
 	    set(point, "latency_ns", latency(r)) &&
+	    set(point, "flush_seconds",
+		r->point.write && r->complete ? json_real((double)r->flush_ns / 1e9)
+					      : json_null()) &&
 	    set(point, "cpu_seconds_per_gib", json_real((double)r->cpu_ns / 1e9 / gib)) &&
 	    set(point, "bytes_in_each_second", per_second(r)))
 		return !json_array_append_new(json_object_get(document, "points"), point);

@@ -14,9 +14,14 @@
 
 struct op {
 	const char *name;
-	bool random;
+	bool write, random;
 };
-static const struct op ops[] = { { "read", false }, { "randread", true } };
+static const struct op ops[] = {
+	{ "read", false, false },
+	{ "randread", false, true },
+	{ "write", true, false },
+	{ "randwrite", true, true },
+};
 
 struct list {
 	uint64_t numbers[LIST_MAX];
@@ -28,11 +33,19 @@ struct list {
 
 /* In about half a minute: what a flash does at small, usual and great depth, and what a system that
  * runs from it does. */
-static const struct bmap_bench_point quick[] = {
-	{ false, MIB, 1, 0 },       { false, MIB, 8, 0 },     { false, MIB, 32, 0 },
-	{ false, 128 * KIB, 8, 0 }, { true, 4 * KIB, 1, 0 },  { true, 4 * KIB, 8, 0 },
-	{ true, 4 * KIB, 32, 0 },   { true, 64 * KIB, 8, 0 },
+static const struct bmap_bench_point quick_reads[] = {
+	{ false, false, MIB, 1, 0 },     { false, false, MIB, 8, 0 },
+	{ false, false, MIB, 32, 0 },    { false, false, 128 * KIB, 8, 0 },
+	{ false, true, 4 * KIB, 1, 0 },  { false, true, 4 * KIB, 8, 0 },
+	{ false, true, 4 * KIB, 32, 0 }, { false, true, 64 * KIB, 8, 0 },
 };
+static const struct bmap_bench_point quick_writes[] = {
+	{ true, false, MIB, 1, 0 },     { true, false, MIB, 8, 0 },
+	{ true, false, MIB, 32, 0 },    { true, true, 4 * KIB, 1, 0 },
+	{ true, true, 4 * KIB, 32, 0 }, { false, false, MIB, 8, 0 },
+	{ false, true, 4 * KIB, 1, 0 }, { false, true, 4 * KIB, 32, 0 },
+};
+_Static_assert(sizeof(quick_reads) == sizeof(quick_writes), "both are copied by this size");
 
 /* Reads one element of a list. */
 typedef bool (*read_fn)(const char *text, uint64_t *number);
@@ -42,13 +55,18 @@ static bool read_block(const char *text, uint64_t *number);
 static bool read_depth(const char *text, uint64_t *number);
 static bool read_list(const char *option, const char *text, read_fn read, const char *wanted,
 		      struct list *list, char *error);
+static bool check_ops(const struct list *op, bool write, char *error);
 static bool combine(const struct list *op, const struct list *block, const struct list *depth,
 		    bool full, struct bench_plan *plan);
 
 bool bench_plan_make(const struct bench_choice *choice, struct bench_plan *plan, char *error)
 {
 	bool chosen = choice->ops || choice->block_sizes || choice->depths;
-	const char *op_text = choice->ops ? choice->ops : choice->full ? "read,randread" : "read";
+	const char *op_text =
+		choice->ops     ? choice->ops
+		: choice->full  ? choice->write ? "read,randread,write,randwrite" : "read,randread"
+		: choice->write ? "read,write"
+				: "read";
 	const char *depth_text = choice->depths ? choice->depths
 				 : choice->full ? "1,2,4,8,16,32,64"
 						: "1,8,32";
@@ -60,7 +78,9 @@ bool bench_plan_make(const struct bench_choice *choice, struct bench_plan *plan,
 
 	*plan = (struct bench_plan){ 0 };
 	if (chosen || choice->full) {
-		if (!read_list("--op", op_text, read_op, "read or randread", &op, error) ||
+		if (!read_list("--op", op_text, read_op, "read, randread, write or randwrite", &op,
+			       error) ||
+		    !check_ops(&op, choice->write, error) ||
 		    (*block_text &&
 		     !read_list("--block-size", block_text, read_block,
 				"a size from 4K to 16M, a multiple of 4K", &block, error)) ||
@@ -69,11 +89,12 @@ bool bench_plan_make(const struct bench_choice *choice, struct bench_plan *plan,
 			return false;
 		ok = combine(&op, &block, &depth, choice->full, plan);
 	} else {
-		plan->points = malloc(sizeof(quick));
+		plan->points = malloc(sizeof(quick_reads));
 		ok = plan->points;
 		if (ok)
-			memcpy(plan->points, quick, sizeof(quick));
-		plan->count = COUNT_OF(quick);
+			memcpy(plan->points, choice->write ? quick_writes : quick_reads,
+			       sizeof(quick_reads));
+		plan->count = COUNT_OF(quick_reads);
 	}
 	if (!ok) {
 		snprintf(error, OPTION_ERROR_ROOM, "no memory");
@@ -107,6 +128,20 @@ static bool read_op(const char *text, uint64_t *number)
 			*number = i;
 			return true;
 		}
+	return false;
+}
+
+static bool check_ops(const struct list *op, bool write, char *error)
+{
+	size_t writing = 0;
+
+	for (size_t i = 0; i < op->count; i++)
+		writing += ops[op->numbers[i]].write;
+	if (!writing == !write)
+		return true;
+	snprintf(error, OPTION_ERROR_ROOM,
+		 write ? "--write, but --op has only what reads"
+		       : "--op write and randwrite overwrite what is there: they need --write");
 	return false;
 }
 
@@ -161,6 +196,7 @@ static void add(struct bench_plan *plan, const struct op *op, uint64_t block_byt
 	if (full && block_bytes * depth > limit)
 		return;
 	plan->points[plan->count++] = (struct bmap_bench_point){
+		.write = op->write,
 		.random = op->random,
 		.block_bytes = (uint32_t)block_bytes,
 		.depth = (unsigned)depth,

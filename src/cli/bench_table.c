@@ -3,14 +3,19 @@
 #include "cli/text.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MIB (1024.0 * 1024.0)
 #define GIB (1024.0 * MIB)
+#define FLUSH_SHOWN_NS 10000000u /* less says nothing of a cache */
 
 const char *bench_op_text(const struct bmap_bench_point *point)
 {
-	return point->random ? "random read" : "sequential read";
+	static const char *const texts[2][2] = { { "sequential read", "random read" },
+						 { "sequential write", "random write" } };
+
+	return texts[point->write][point->random];
 }
 
 char *bench_block_text(char *out, uint64_t bytes)
@@ -47,27 +52,66 @@ static void print_clean(FILE *to, const char *text)
 	fputs(clean, to);
 }
 
+/* What it is, but for its size. */
+static void print_device(FILE *to, const struct bmap_device *device)
+{
+	if (device->vendor || device->model)
+		fprintf(to, "%s%s%s, ", device->vendor ? device->vendor : "",
+			device->vendor && device->model ? " " : "",
+			device->model ? device->model : "");
+	if (device->serial)
+		fprintf(to, "serial %s, ", device->serial);
+	if (device->transport)
+		fprintf(to, "%s, ", device->transport);
+}
+
 void bench_table_title(FILE *to, const char *name, const struct bmap_bench_target *target,
 		       const struct bmap_device *device)
 {
 	char size[TEXT_ROOM];
 
 	print_clean(to, name);
-	if (device) {
-		const char *const facts[] = { device->vendor, device->model };
+	fputs(": ", to);
+	if (device)
+		print_device(to, device);
+	fprintf(to, "%s%s; %s, %s\n",
+		target->kind == BMAP_BENCH_SCRATCH ? "a scratch file of " : "",
+		text_size(size, target->size_bytes), target->engine,
+		target->direct ? "O_DIRECT" : "through the page cache");
+}
 
-		fputs(":", to);
-		for (size_t i = 0; i < 2; i++)
-			if (facts[i])
-				fprintf(to, " %s", facts[i]);
-		if (device->serial)
-			fprintf(to, " (serial %s)", device->serial);
-		if (device->transport)
-			fprintf(to, "%s %s", device->vendor || device->model ? "," : "",
-				device->transport);
+static void print_file_system(FILE *to, const char *type, const char *label)
+{
+	fprintf(to, " %s", type ? type : "unknown");
+	if (label)
+		fprintf(to, " \"%s\"", label);
+}
+
+char *bench_content_text(const struct bmap_device *device)
+{
+	char *text = NULL, size[TEXT_ROOM];
+	size_t len;
+	FILE *to = open_memstream(&text, &len);
+
+	if (!to)
+		return NULL;
+	print_device(to, device);
+	fprintf(to, "%s; it holds", text_size(size, device->size_bytes));
+	if (!device->content)
+		fputs(" nothing that is known", to);
+	else
+		print_file_system(to, device->content, device->label);
+	for (size_t i = 0; i < device->part_count; i++) {
+		const struct bmap_device_part *part = &device->parts[i];
+
+		fprintf(to, "%s %s", i ? "," : ":", part->path);
+		print_file_system(to, part->type, part->label);
 	}
-	fprintf(to, "%s %s; %s, %s\n", device ? "," : ":", text_size(size, target->size_bytes),
-		target->engine, target->direct ? "O_DIRECT" : "through the page cache");
+	if (fclose(to)) {
+		free(text);
+		return NULL;
+	}
+	return text;
 }
 
 void bench_table_head(FILE *to)
@@ -87,6 +131,8 @@ void bench_table_row(FILE *to, const struct bmap_bench_result *r)
 		(double)r->bytes / MIB / seconds, (double)r->requests / seconds);
 	for (size_t i = 0; i < sizeof(latencies) / sizeof(latencies[0]); i++)
 		fprintf(to, " %8s", bench_latency_text(text, latencies[i]));
-	fprintf(to, " %5.2f s%s\n", (double)r->cpu_ns / 1e9 / ((double)r->bytes / GIB),
-		r->complete ? "" : "  (stopped)");
+	fprintf(to, " %5.2f s", (double)r->cpu_ns / 1e9 / ((double)r->bytes / GIB));
+	if (r->flush_ns >= FLUSH_SHOWN_NS)
+		fprintf(to, "  flush %s", bench_latency_text(text, r->flush_ns));
+	fputs(r->complete ? "\n" : "  (stopped)\n", to);
 }

@@ -8,15 +8,17 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_SECONDS (BMAP_BENCH_MAX_DURATION_MS / 1000u)
 
 struct bench_args {
 	struct common_args common;
-	const char *target, *ops, *block_sizes, *depths, *json;
+	const char *target, *ops, *block_sizes, *depths, *json, *pattern;
+	uint64_t scratch_bytes;
 	unsigned seconds;
-	bool full;
+	bool full, write;
 };
 
 #define PLACE(member) .place = offsetof(struct bench_args, member)
@@ -25,9 +27,14 @@ static const struct option_def option_rows[] = {
 	{ OPTION_GROUP, .help = "what is measured" },
 	{ OPTION_FLAG, "full", PLACE(full),
 	  .help = "all sizes from 4 KiB to 16 MiB at all depths from 1 to 64: about five minutes "
-		  "(default: a choice of eight, about half a minute)" },
+		  "with --write eleven (default: a choice of eight, about half a minute)" },
+	{ OPTION_FLAG, "write", PLACE(write),
+	  .help = "measure writes, too; ALL DATA ON A DEVICE IS LOST. With a regular file or a "
+		  "folder a scratch file is written, which leaves nothing behind" },
 	{ OPTION_TEXT, "op", .value_name = "OP,...", PLACE(ops),
-	  .help = "these: read (in order), randread (default: read; with --full both)" },
+	  .help = "these: read (in order), randread, and with --write also write, randwrite "
+		  "(default: "
+		  "read, with --write also write; with --full all)" },
 	{ OPTION_TEXT, "block-size", .value_name = "SIZE,...", PLACE(block_sizes),
 	  .help = "requests of these sizes, from 4K to 16M (default: 1M, random ones 4K)" },
 	{ OPTION_TEXT, "depth", .value_name = "N,...", PLACE(depths),
@@ -35,6 +42,13 @@ static const struct option_def option_rows[] = {
 	{ OPTION_COUNT, "time", .value_name = "SECONDS", PLACE(seconds), .max = MAX_SECONDS,
 	  .help = "measure each point for so long (default: 3); a tenth more, at most half a "
 		  "second, goes before and is not counted" },
+
+	{ OPTION_GROUP, .help = "what is written" },
+	{ OPTION_TEXT, "pattern", .value_name = "PATTERN", PLACE(pattern),
+	  .help = "random: data that cannot be compressed (the default), or zero" },
+	{ OPTION_SIZE, "scratch-size", .value_name = "SIZE", PLACE(scratch_bytes),
+	  .help = "of the scratch file in a folder, at least 16M (default: 1G, at most half of "
+		  "what is free; less where filling it would take more than 10 seconds)" },
 
 	{ OPTION_GROUP, .help = "output" },
 	{ OPTION_TEXT, "json", .value_name = "FILE", PLACE(json),
@@ -45,7 +59,9 @@ static const struct option_def option_rows[] = {
 };
 
 static const struct argument_def argument_rows[] = {
-	{ "TARGET", "a block device, also one that is mounted, or a regular file",
+	{ "TARGET",
+	  "a block device, also one that is mounted if it is only read, a regular file, or a "
+	  "folder, in which a scratch file is made",
 	  offsetof(struct bench_args, target) },
 };
 
@@ -54,11 +70,12 @@ static int run_bench(struct run *run, const void *args);
 
 const struct command command_bench = {
 	.name = "bench",
-	.summary = "measure how fast a device or file is read",
+	.summary = "measure how fast a device or file is",
 	.description =
 		"Reads TARGET in several ways and prints for each the throughput, the requests a\n"
 		"second, how long they took (half of them at most p50, ..., 999 of 1000 at most\n"
-		"p99.9), and the processor time it costs. Nothing is written to TARGET.\n"
+		"p99.9), and the processor time it costs. Without --write nothing on a device or\n"
+		"in a file changes.\n"
 		"^C ends it and prints what was measured so far.\n",
 	.table = { option_rows, COUNT_OF(option_rows), argument_rows, COUNT_OF(argument_rows),
 		   false },
@@ -69,14 +86,21 @@ const struct command command_bench = {
 
 static struct bench_choice choice_of(const struct bench_args *a)
 {
-	return (struct bench_choice){ a->ops, a->block_sizes, a->depths, a->seconds, a->full };
+	return (struct bench_choice){ a->ops,     a->block_sizes, a->depths,
+				      a->seconds, a->full,        a->write };
 }
 
 static bool check(const void *opaque, char *error)
 {
-	const struct bench_choice choice = choice_of(opaque);
+	const struct bench_args *a = opaque;
+	const struct bench_choice choice = choice_of(a);
 	struct bench_plan plan;
 
+	if (a->pattern && strcmp(a->pattern, "random") && strcmp(a->pattern, "zero")) {
+		snprintf(error, OPTION_ERROR_ROOM, "--pattern: '%.40s' is not random or zero",
+			 a->pattern);
+		return false;
+	}
 	if (!bench_plan_make(&choice, &plan, error))
 		return false;
 	bench_plan_free(&plan);
@@ -93,6 +117,39 @@ struct bench_run {
 	json_t *document; /* NULL: not wanted, or no memory for it */
 };
 
+/* As much of line as fits the terminal. */
+static void draw(struct output *out, char *line)
+{
+	size_t columns = output_size(out).columns;
+
+	if (columns >= 1 && strlen(line) >= columns)
+		line[columns - 1] = '\0';
+	output_draw(out, line);
+}
+
+/* Before anything is overwritten. */
+static void warn(const struct bench_run *b)
+{
+	char *text = bench_content_text(&b->device);
+
+	output_warning(&b->run->out, "%.500s: everything on it will be overwritten: %.900s",
+		       b->args->target, text ? text : "");
+	free(text);
+}
+
+static void on_filling(void *user, uint64_t done_bytes, uint64_t total_bytes)
+{
+	struct bench_run *b = user;
+	struct output *out = &b->run->out;
+	char line[128], done[TEXT_ROOM], total[TEXT_ROOM];
+
+	if (!out->live)
+		return;
+	snprintf(line, sizeof(line), PROGRESS_PREFIX "making the scratch file: %s of %s",
+		 text_size(done, done_bytes), text_size(total, total_bytes));
+	draw(out, line);
+}
+
 static void on_opened(void *user, const struct bmap_bench_target *target)
 {
 	struct bench_run *b = user;
@@ -101,11 +158,15 @@ static void on_opened(void *user, const struct bmap_bench_target *target)
 	b->is_device = target->kind == BMAP_BENCH_DEVICE &&
 		       bmap_device_read(b->args->target, &b->device, NULL);
 	device = b->is_device ? &b->device : NULL;
+	if (b->run->out.live)
+		output_draw(&b->run->out, "");
+	if (device && b->args->write)
+		warn(b);
 	bench_table_title(stdout, b->args->target, target, device);
 	bench_table_head(stdout);
 	fflush(stdout);
 	if (b->args->json)
-		b->document = bench_json(b->args->target, target, device);
+		b->document = bench_json(b->args->target, target, device, b->args->write);
 	b->start_ns = monotonic_ns();
 }
 
@@ -118,19 +179,17 @@ static void on_progress(void *user, size_t point, uint64_t elapsed_ns, uint64_t 
 	struct output *out = &b->run->out;
 	uint64_t all_ns = bench_plan_ns(&b->plan), spent_ns = monotonic_ns() - b->start_ns;
 	char line[OUTPUT_MAX_COLUMNS + 1], block[TEXT_ROOM], left[TEXT_ROOM];
-	unsigned columns = output_size(out).columns;
 
 	(void)elapsed_ns, (void)total_ns;
 	signals_set_state("%.500s: %zu of %zu points were measured", b->args->target, point,
 			  b->plan.count);
-	if (!out->live || columns < 2)
+	if (!out->live)
 		return;
 	snprintf(line, sizeof(line), PROGRESS_PREFIX "%zu of %zu: %s %s, depth %u%s, %s left",
 		 point + 1, b->plan.count, bench_op_text(p),
 		 bench_block_text(block, p->block_bytes), p->depth, bytes ? "" : " (settling)",
 		 text_clock(left, (all_ns > spent_ns ? all_ns - spent_ns : 0) / 1000000000u));
-	line[columns - 1 < OUTPUT_MAX_COLUMNS ? columns - 1 : OUTPUT_MAX_COLUMNS] = '\0';
-	output_draw(out, line);
+	draw(out, line);
 }
 
 static void on_measured(void *user, size_t point, const struct bmap_bench_result *result)
@@ -193,8 +252,13 @@ static int run_bench(struct run *run, const void *opaque)
 	options.target = a->target;
 	options.points = b.plan.points;
 	options.point_count = b.plan.count;
+	options.write = a->write;
+	if (a->pattern && !strcmp(a->pattern, "zero"))
+		options.pattern = BMAP_BENCH_ZERO;
+	options.scratch_bytes = a->scratch_bytes;
 	options.log = &run->out.log;
 	options.stop = run->stop;
+	options.filling = on_filling;
 	options.opened = on_opened;
 	options.progress = on_progress;
 	options.measured = on_measured;

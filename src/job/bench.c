@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 static bool check_points(const struct bmap_bench_options *options, struct bmap_error *err);
+static bool make_ready(struct bench_target *target, const struct bmap_bench_options *options,
+		       struct bmap_error *err);
 static bool tell_opened(const struct bench_target *target, const struct bmap_bench_options *options,
 			struct bmap_error *err);
 static bool run_points(struct bench_target *target, const struct bmap_bench_options *options,
@@ -20,7 +22,7 @@ bool bmap_bench(const struct bmap_bench_options *options, struct bmap_error *err
 
 	if (!check_points(options, err) || !bench_target_open(&target, options, err))
 		return false;
-	ok = tell_opened(&target, options, err) && run_points(&target, options, err);
+	ok = make_ready(&target, options, err) && run_points(&target, options, err);
 	bench_target_close(&target);
 	return ok;
 }
@@ -39,6 +41,10 @@ static bool check_points(const struct bmap_bench_options *options, struct bmap_e
 					      "requests of %" PRIu32 " bytes cannot be measured: "
 					      "4 KiB to 16 MiB, multiples of 4 KiB",
 					      p->block_bytes);
+		if (p->write && !options->write)
+			return bmap_error_set(err, BMAP_ERR_USAGE,
+					      "%s: to be written to, but that was not allowed",
+					      options->target);
 		if (p->depth < 1 || p->depth > BMAP_BENCH_MAX_DEPTH)
 			return bmap_error_set(err, BMAP_ERR_USAGE,
 					      "%u requests in flight cannot be measured: 1 to %u",
@@ -55,6 +61,18 @@ static bool check_points(const struct bmap_bench_options *options, struct bmap_e
 					      p->duration_ms);
 	}
 	return true;
+}
+
+static bool make_ready(struct bench_target *target, const struct bmap_bench_options *options,
+		       struct bmap_error *err)
+{
+	uint64_t least_bytes = 0;
+
+	for (size_t i = 0; i < options->point_count; i++)
+		least_bytes = max_u64(least_bytes, options->points[i].block_bytes);
+	if (target->kind == BMAP_BENCH_SCRATCH && !bench_fill(target, least_bytes, options, err))
+		return false;
+	return tell_opened(target, options, err) && bench_target_begin(target, options, err);
 }
 
 /* Each point opens an engine of its own; this one is to know, and to say once, which that is. */
@@ -152,6 +170,7 @@ static bool tell_measured(const struct bmap_bench_options *options, size_t point
 		.p99_ns = histogram_percentile(latency, 99, 100),
 		.p999_ns = histogram_percentile(latency, 999, 1000),
 		.max_ns = latency->max,
+		.flush_ns = numbers->flush_ns,
 		.cpu_ns = numbers->cpu_ns,
 		.second_bytes = numbers->second_bytes,
 	};

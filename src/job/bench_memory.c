@@ -6,8 +6,10 @@
 #include <xxhash.h>
 
 #define HUGE_BYTES (2u * MIB)
+#define STAMP_EVERY_BYTES 4096u /* what devices that look for copies look at, or more */
 
-bool bench_memory_map(struct bench_memory *memory, size_t len_bytes, struct bmap_error *err)
+bool bench_memory_map(struct bench_memory *memory, size_t len_bytes,
+		      enum bmap_bench_pattern pattern, struct bmap_error *err)
 {
 	size_t len = (size_t)align_up(len_bytes, HUGE_BYTES), reserved = len + HUGE_BYTES;
 	uint8_t *map =
@@ -22,9 +24,17 @@ bool bench_memory_map(struct bench_memory *memory, size_t len_bytes, struct bmap
 	munmap(base + len, reserved - len - (size_t)(base - map));
 	madvise(base, len, MADV_HUGEPAGE); /* a kernel without them: then small ones */
 	for (size_t i = 0; i < len / sizeof(uint64_t); i++)
-		((uint64_t *)base)[i] = XXH64(&i, sizeof(i), 0);
+		((uint64_t *)base)[i] = pattern == BMAP_BENCH_ZERO ? 0 : XXH64(&i, sizeof(i), 0);
 	*memory = (struct bench_memory){ .base = base, .len_bytes = len };
 	return true;
+}
+
+void bench_memory_stamp(uint8_t *buffer, size_t len_bytes, uint64_t count)
+{
+	uint64_t stamp = XXH64(&count, sizeof(count), 1);
+
+	for (size_t i = 0; i < len_bytes; i += STAMP_EVERY_BYTES)
+		*(uint64_t *)(buffer + i) = stamp + i;
 }
 
 void bench_memory_unmap(struct bench_memory *memory)

@@ -7,14 +7,18 @@
 #include "base/checked.h"
 #include "base/clock.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #define RAMP_MAX_NS (NS_PER_S / 2)
 #define RAMP_SHARE 10u
 #define TICK_MS 100
+#define FILL_NS (10 * NS_PER_S)
+#define FILL_DEPTH 8u
 
 struct slot {
 	struct io_request req;
@@ -39,6 +43,8 @@ struct run {
 	uint64_t blocks; /* that fit into the target */
 	uint64_t next_block; /* in order */
 	uint64_t random; /* state of the generator */
+	uint64_t stamps; /* buffers that were made different */
+	uint64_t fill_least_bytes; /* not 0: a scratch file is filled, nothing measured */
 	enum phase phase;
 	uint64_t start_ns, ramp_ns, duration_ns;
 	uint64_t completed; /* all of them */
@@ -47,6 +53,7 @@ struct run {
 	bool failed; /* err of the run has why */
 };
 
+static bool run_point(struct run *run, struct bmap_error *err);
 static bool prepare(struct run *run, struct bmap_error *err);
 static bool loop(struct run *run, struct bmap_error *err);
 static void issue(struct run *run, struct slot *slot, uint64_t now);
@@ -54,6 +61,7 @@ static bool check(const struct run *run, const struct io_request *req, struct bm
 static void count(struct run *run, const struct slot *slot, uint64_t now);
 static void move_on(struct run *run, uint64_t now);
 static void tell(struct run *run, uint64_t now);
+static bool flush(struct run *run, struct bmap_error *err);
 
 bool bench_point_run(struct bench_target *target, const struct bmap_bench_point *point,
 		     const struct bmap_bench_options *options, const struct bench_watch *watch,
@@ -65,20 +73,74 @@ bool bench_point_run(struct bench_target *target, const struct bmap_bench_point 
 	*numbers = (struct bench_numbers){ 0 };
 	if (!run)
 		return bmap_error_memory(err, target->name);
-	run->target = target;
-	run->point = point;
-	run->options = options;
-	run->watch = watch;
-	run->numbers = numbers;
-	ok = prepare(run, err) && loop(run, err);
+	*run = (struct run){ .target = target,
+			     .point = point,
+			     .options = options,
+			     .watch = watch,
+			     .numbers = numbers };
+	ok = run_point(run, err);
+	if (!ok)
+		bench_numbers_free(numbers);
+	return ok;
+}
+
+struct fill_watch {
+	const struct bmap_bench_options *options;
+	uint64_t total_bytes;
+};
+
+static void tell_filling(void *arg, uint64_t elapsed_ns, uint64_t total_ns, uint64_t bytes)
+{
+	const struct fill_watch *w = arg;
+
+	(void)elapsed_ns, (void)total_ns;
+	if (w->options->filling)
+		w->options->filling(w->options->user, bytes, w->total_bytes);
+}
+
+bool bench_fill(struct bench_target *target, uint64_t least_bytes,
+		const struct bmap_bench_options *options, struct bmap_error *err)
+{
+	static const struct bmap_bench_point point = { true, false, MIB, FILL_DEPTH, 1 };
+	struct fill_watch fill_watch = { options, target->size_bytes };
+	const struct bench_watch watch = { tell_filling, &fill_watch };
+	struct bench_numbers numbers = { 0 };
+	struct run *run = calloc(1, sizeof(*run));
+	bool ok;
+
+	if (!run)
+		return bmap_error_memory(err, target->name);
+	*run = (struct run){ .target = target,
+			     .point = &point,
+			     .options = options,
+			     .watch = &watch,
+			     .numbers = &numbers,
+			     .fill_least_bytes = least_bytes };
+	ok = run_point(run, err);
+	bench_numbers_free(&numbers);
+	if (!ok)
+		return false;
+	if (bmap_stop_requested(options->stop))
+		return bmap_error_set(err, BMAP_ERR_INTERRUPTED,
+				      "%s: stopped while the scratch file was made", target->name);
+	target->size_bytes = target->cursor_bytes;
+	target->cursor_bytes = 0;
+	/* So that reads through the page cache, where there is no other way, begin without it. */
+	posix_fadvise(target->fd, 0, 0, POSIX_FADV_DONTNEED);
+	return true;
+}
+
+/* Frees run, too. */
+static bool run_point(struct run *run, struct bmap_error *err)
+{
+	bool ok = prepare(run, err) && loop(run, err) && flush(run, err);
+
 	/* A broken engine may still use both: then they are left alone. */
 	if (!run->engine || !run->engine->in_flight) {
 		engine_free(run->engine);
 		bench_memory_unmap(&run->memory);
 		free(run);
 	}
-	if (!ok)
-		bench_numbers_free(numbers);
 	return ok;
 }
 
@@ -116,7 +178,8 @@ static bool prepare(struct run *run, struct bmap_error *err)
 	numbers->latency = calloc(1, sizeof(*numbers->latency));
 	if (!numbers->second_bytes || !numbers->latency)
 		return bmap_error_memory(err, run->target->name);
-	if (!bench_memory_map(&run->memory, (size_t)point->block_bytes * point->depth, err))
+	if (!bench_memory_map(&run->memory, (size_t)point->block_bytes * point->depth,
+			      run->options->pattern, err))
 		return false;
 	run->engine = engine_open(point->depth, NULL, err);
 	if (!run->engine)
@@ -171,24 +234,39 @@ static uint64_t random_next(struct run *run)
 	return z ^ (z >> 31);
 }
 
+/* False: all is filled. */
+static bool choose_block(struct run *run, uint64_t *block)
+{
+	if (run->point->random) {
+		*block = random_next(run) % run->blocks;
+		return true;
+	}
+	if (run->fill_least_bytes && run->next_block == run->blocks)
+		return false;
+	*block = run->next_block < run->blocks ? run->next_block : 0;
+	run->next_block = *block + 1;
+	return true;
+}
+
 static void issue(struct run *run, struct slot *slot, uint64_t now)
 {
+	const struct bmap_bench_point *point = run->point;
 	uint64_t block;
 
-	if (run->point->random) {
-		block = random_next(run) % run->blocks;
-	} else {
-		block = run->next_block < run->blocks ? run->next_block : 0;
-		run->next_block = block + 1;
+	if (!choose_block(run, &block)) {
+		run->phase = ENDING;
+		return;
 	}
 	slot->req = (struct io_request){
-		.op = IO_READ,
+		.op = point->write ? IO_WRITE : IO_READ,
 		.fd = run->target->fd,
 		.data = slot->req.data,
-		.len_bytes = run->point->block_bytes,
-		.offset_bytes = block * run->point->block_bytes,
+		.len_bytes = point->block_bytes,
+		.offset_bytes = block * point->block_bytes,
 		.owner = slot,
 	};
+	if (point->write && run->options->pattern == BMAP_BENCH_INCOMPRESSIBLE)
+		bench_memory_stamp(slot->req.data, point->block_bytes, ++run->stamps);
 	slot->issued_ns = now;
 	engine_queue(run->engine, &slot->req); /* its depth is the number of slots */
 }
@@ -199,8 +277,9 @@ static bool check(const struct run *run, const struct io_request *req, struct bm
 		return true;
 	if (req->result < 0) {
 		bmap_error_errnum(err, (int)-req->result,
-				  "%s: cannot read %zu bytes at offset %" PRIu64, run->target->name,
-				  req->len_bytes, req->offset_bytes);
+				  "%s: cannot %s %zu bytes at offset %" PRIu64, run->target->name,
+				  req->op == IO_WRITE ? "write" : "read", req->len_bytes,
+				  req->offset_bytes);
 		if (err) {
 			err->has_offset = true;
 			err->offset_bytes = req->offset_bytes;
@@ -245,7 +324,13 @@ static uint64_t cpu_now_ns(void)
 static void move_on(struct run *run, uint64_t now)
 {
 	struct bench_numbers *numbers = run->numbers;
+	uint64_t done_bytes = run->completed * run->point->block_bytes;
 
+	if (run->fill_least_bytes) {
+		if (now - run->start_ns >= FILL_NS && done_bytes >= run->fill_least_bytes)
+			run->phase = ENDING;
+		return;
+	}
 	if (run->phase == RAMP && now - run->start_ns >= run->ramp_ns &&
 	    run->completed >= run->point->depth) {
 		numbers->begin_ns = now;
@@ -261,9 +346,25 @@ static void move_on(struct run *run, uint64_t now)
 
 static void tell(struct run *run, uint64_t now)
 {
+	uint64_t bytes = run->fill_least_bytes ? run->completed * run->point->block_bytes
+					       : run->numbers->bytes;
+
 	if (now - run->told_ns < TICK_MS * NS_PER_MS || run->phase == ENDING)
 		return;
 	run->told_ns = now;
 	run->watch->progress(run->watch->arg, now - run->start_ns, run->ramp_ns + run->duration_ns,
-			     run->numbers->bytes);
+			     bytes);
+}
+
+/* What was written is on the medium, and the next point begins with an empty cache. */
+static bool flush(struct run *run, struct bmap_error *err)
+{
+	uint64_t begin = clock_now_ns();
+
+	if (!run->point->write || bmap_stop_requested(run->options->stop))
+		return true;
+	if (fdatasync(run->target->fd))
+		return bmap_error_errno(err, "%s: cannot flush", run->target->name);
+	run->numbers->flush_ns = clock_now_ns() - begin;
+	return true;
 }

@@ -11,8 +11,8 @@ import sys
 from common import content, d, on_terminal, wait_until_signals_are_handled
 import schema  # noqa: E402, found by way of common
 
-ROW = re.compile(r"^(sequential|random) (read) +(\d+ [KM]iB) +(\d+) +([\d.]+) +(\d+)( +[\d.]+ [num]?s){5} +"
-                 r"[\d.]+ s(  \(stopped\))?$")
+ROW = re.compile(r"^(sequential|random) (read|write) +(\d+ [KM]iB) +(\d+) +([\d.]+) +(\d+)( +[\d.]+ [num]?s){5} +"
+                 r"[\d.]+ s(?:  flush [\d.]+ [num]?s)?(  \(stopped\))?$")
 
 
 def big_file(bed, size=8 * d.MIB):
@@ -64,6 +64,31 @@ def points_that_were_chosen_are_measured_in_order(bed):
                  "%.2f in flight, not %d" % (in_flight, point["depth"]))
 
 
+def a_folder_gets_a_scratch_file_that_is_gone_afterwards(bed):
+    path, out = big_file(bed), bed.path("out.json")
+    before = content(path), os.stat(path).st_mtime_ns
+    for args in (["--op=read,randread", bed.folder], ["--write", "--pattern=zero", path],
+                 ["--write", "--op=write,randwrite,randread", path]):
+        done = d.expect_exit(d.tool("bench", "--time=1", "--depth=8", "--block-size=64K", "--scratch-size=16M",
+                                    "--json", out, *args), 0)
+        found = document(out)
+        d.expect(found["kind"] == "scratch" and found["written"] == ("--write" in args), "kind", done)
+        d.expect(found["size_bytes"] == 16 * d.MIB and "a scratch file of 16.0 MiB" in done.out, "size", done)
+        d.expect(len(rows(done)) == len(found["points"]) > 0, "rows", done)
+        d.expect(any(p["op"] == "write" for p in found["points"]) == ("--write" in args), "writes", done)
+        d.expect(sorted(os.listdir(bed.folder)) == ["file", "out.json"], "something is left", done)
+        d.expect((content(path), os.stat(path).st_mtime_ns) == before, "the file was changed", done)
+
+
+def an_interrupted_one_leaves_nothing_behind(bed):
+    for number, code in ((signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        running = d.start_tool("bench", "--write", "--time=60", "--scratch-size=16M", bed.folder)
+        wait_until_signals_are_handled(running)
+        running.signal(number)
+        d.expect_exit(running.wait(10), code)
+        d.expect(os.listdir(bed.folder) == [], "a file is left")
+
+
 def any_bytes_may_be_a_name(bed):
     odd, out = bed.path("f\udcff\n"), bed.path("out.json")
     os.rename(big_file(bed), odd)
@@ -108,7 +133,11 @@ def what_cannot_be_measured_is_said(bed):
         ([bed.path("absent")], "No such file"),
         ([bed.path("pipe")], "is a pipe"),
         (["/dev/null"], "character device"),
-        ([bed.folder], "is a directory"),
+        (["--scratch-size", "16M", small], "no scratch file is made here"),
+        (["--pattern", "zero", small], "nothing is written"),
+        (["--scratch-size", "15M", bed.folder], "at least 16 MiB"),
+        (["--scratch-size", "100000T", bed.folder], "No space left"),
+        (["--write", "/dev/null"], "character device"),
         ([empty], "the file is empty"),
         (["--block-size", "16K", small], "8192 bytes, which is less than one request of 16384"),
         (["--json", bed.path("no/out.json"), small], "no/out.json"),
@@ -117,7 +146,6 @@ def what_cannot_be_measured_is_said(bed):
     for args, text in cases:
         done = d.expect_exit(d.tool("bench", "--time", "1", *args), 1)
         d.expect(text in done.err and not rows(done), "not said: %s" % text, done)
-    d.expect_exit(d.tool("bench", "--block-size", "16M", "--depth", "65", small), 2)
     with open("/dev/full", "wb") as full:
         done = subprocess.run([d.BMAPTOOL, "bench", "--time=1", "--depth=1", "--block-size=4K", small],
                               stdout=full, stderr=subprocess.PIPE, text=True)
@@ -135,5 +163,8 @@ def a_terminal_shows_progress_and_then_the_row(bed):
 
 
 if __name__ == "__main__":
-    sys.exit(d.main([points_that_were_chosen_are_measured_in_order, any_bytes_may_be_a_name, an_interrupt_prints_what_was_measured,
+    sys.exit(d.main([points_that_were_chosen_are_measured_in_order,
+                     a_folder_gets_a_scratch_file_that_is_gone_afterwards,
+                     an_interrupted_one_leaves_nothing_behind, any_bytes_may_be_a_name,
+                     an_interrupt_prints_what_was_measured,
                      what_cannot_be_measured_is_said, a_terminal_shows_progress_and_then_the_row]))

@@ -27,6 +27,9 @@ WRONG = [
     ["bench", "a", "--op=erase"],
     ["bench", "a", "--block-size", "5000"],
     ["bench", "a", "--time", "0"],
+    ["bench", "a", "--op", "write"],
+    ["bench", "a", "--write", "--op", "read"],
+    ["bench", "a", "--write", "--pattern", "ones"],
     ["frobnicate"],
     ["cop", "a", "b"],  # commands are not shortened
     ["--frobnicate", "copy", "a", "b"],

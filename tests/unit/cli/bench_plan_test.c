@@ -9,24 +9,27 @@
 
 static void without_a_choice_it_is_half_a_minute(void **state)
 {
-	const struct bench_choice choice = { 0 };
-	struct bench_plan plan;
 	char error[OPTION_ERROR_ROOM];
 
 	(void)state;
-	assert_true(bench_plan_make(&choice, &plan, error));
-	assert_in_range(bench_plan_ns(&plan), 20000000000u, 35000000000u);
-	bench_plan_free(&plan);
+	for (int write = 0; write < 2; write++) {
+		const struct bench_choice choice = { .write = write };
+		struct bench_plan plan;
+
+		assert_true(bench_plan_make(&choice, &plan, error));
+		assert_in_range(bench_plan_ns(&plan), 20000000000u, 35000000000u);
+		bench_plan_free(&plan);
+	}
 }
 
 static void lists_are_combined_each_with_each(void **state)
 {
-	const struct bench_choice choice = { "randread,read", "4K,1M", "1,64", 7, false };
+	const struct bench_choice choice = { "randread,read", "4K,1M", "1,64", 7, false, false };
 	static const struct bmap_bench_point wanted[] = {
-		{ true, 4096, 1, 7000 },     { true, 4096, 64, 7000 },
-		{ true, 1 << 20, 1, 7000 },  { true, 1 << 20, 64, 7000 },
-		{ false, 4096, 1, 7000 },    { false, 4096, 64, 7000 },
-		{ false, 1 << 20, 1, 7000 }, { false, 1 << 20, 64, 7000 },
+		{ false, true, 4096, 1, 7000 },     { false, true, 4096, 64, 7000 },
+		{ false, true, 1 << 20, 1, 7000 },  { false, true, 1 << 20, 64, 7000 },
+		{ false, false, 4096, 1, 7000 },    { false, false, 4096, 64, 7000 },
+		{ false, false, 1 << 20, 1, 7000 }, { false, false, 1 << 20, 64, 7000 },
 	};
 	struct bench_plan plan;
 	char error[OPTION_ERROR_ROOM];
@@ -35,12 +38,49 @@ static void lists_are_combined_each_with_each(void **state)
 	assert_true(bench_plan_make(&choice, &plan, error));
 	assert_int_equal(plan.count, COUNT_OF(wanted));
 	for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+		assert_int_equal(plan.points[i].write, wanted[i].write);
 		assert_int_equal(plan.points[i].random, wanted[i].random);
 		assert_int_equal(plan.points[i].block_bytes, wanted[i].block_bytes);
 		assert_int_equal(plan.points[i].depth, wanted[i].depth);
 		assert_int_equal(plan.points[i].duration_ms, wanted[i].duration_ms);
 	}
 	bench_plan_free(&plan);
+}
+
+static void nothing_is_written_unless_that_was_asked_for(void **state)
+{
+	static const struct {
+		struct bench_choice choice;
+		bool good;
+		size_t writing;
+	} cases[] = {
+		{ { .full = true }, true, 0 },
+		{ { .ops = "read,randread" }, true, 0 },
+		{ { .ops = "write" }, false, 0 },
+		{ { .ops = "read,randwrite" }, false, 0 },
+		{ { .ops = "read,randread", .write = true }, false, 0 },
+		{ { .ops = "randread,randwrite", .depths = "1", .write = true }, true, 1 },
+		{ { .depths = "1,2", .write = true }, true, 2 },
+		{ { .write = true }, true, 5 },
+		{ { .full = true, .write = true }, true, 2 * (7 * 7 - 2) },
+	};
+	char error[OPTION_ERROR_ROOM];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct bench_plan plan;
+		size_t writing = 0;
+
+		assert_int_equal(bench_plan_make(&cases[i].choice, &plan, error), cases[i].good);
+		if (!cases[i].good) {
+			assert_non_null(strstr(error, "--write"));
+			continue;
+		}
+		for (size_t k = 0; k < plan.count; k++)
+			writing += plan.points[k].write;
+		assert_int_equal(writing, cases[i].writing);
+		bench_plan_free(&plan);
+	}
 }
 
 static void what_is_not_given_is_what_is_usual(void **state)
@@ -50,13 +90,15 @@ static void what_is_not_given_is_what_is_usual(void **state)
 		size_t count;
 		struct bmap_bench_point first;
 	} cases[] = {
-		{ { "randread", NULL, NULL, 0, false }, 3, { true, 4096, 1, 3000 } },
-		{ { "read", NULL, NULL, 0, false }, 3, { false, 1 << 20, 1, 3000 } },
-		{ { NULL, "64K", NULL, 0, false }, 3, { false, 1 << 16, 1, 3000 } },
-		{ { NULL, NULL, "16", 1, false }, 1, { false, 1 << 20, 16, 1000 } },
+		{ { "randread", NULL, NULL, 0, false, false }, 3, { false, true, 4096, 1, 3000 } },
+		{ { "read", NULL, NULL, 0, false, false }, 3, { false, false, 1 << 20, 1, 3000 } },
+		{ { NULL, "64K", NULL, 0, false, false }, 3, { false, false, 1 << 16, 1, 3000 } },
+		{ { NULL, NULL, "16", 1, false, false }, 1, { false, false, 1 << 20, 16, 1000 } },
 		/* 7 sizes at 7 depths, but for 16 MiB at 32 and 64, and 4 MiB at none */
-		{ { NULL, NULL, NULL, 0, true }, 2 * (7 * 7 - 2), { false, 4096, 1, 3000 } },
-		{ { "read", NULL, "1", 0, true }, 7, { false, 4096, 1, 3000 } },
+		{ { NULL, NULL, NULL, 0, true, false },
+		  2 * (7 * 7 - 2),
+		  { false, false, 4096, 1, 3000 } },
+		{ { "read", NULL, "1", 0, true, false }, 7, { false, false, 4096, 1, 3000 } },
 	};
 	char error[OPTION_ERROR_ROOM];
 
@@ -66,6 +108,7 @@ static void what_is_not_given_is_what_is_usual(void **state)
 
 		assert_true(bench_plan_make(&cases[i].choice, &plan, error));
 		assert_int_equal(plan.count, cases[i].count);
+		assert_int_equal(plan.points[0].write, cases[i].first.write);
 		assert_int_equal(plan.points[0].random, cases[i].first.random);
 		assert_int_equal(plan.points[0].block_bytes, cases[i].first.block_bytes);
 		assert_int_equal(plan.points[0].depth, cases[i].first.depth);
@@ -131,6 +174,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_choice_it_is_half_a_minute),
 		cmocka_unit_test(lists_are_combined_each_with_each),
+		cmocka_unit_test(nothing_is_written_unless_that_was_asked_for),
 		cmocka_unit_test(what_is_not_given_is_what_is_usual),
 		cmocka_unit_test(a_wrong_value_is_named_with_its_option),
 		cmocka_unit_test(latencies_have_three_digits),
