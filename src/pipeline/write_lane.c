@@ -301,6 +301,9 @@ static bool read_back(struct lane *lane)
 		return false;
 	if (lane->read_back_answer.code == BMAP_ERR_NONE)
 		return true;
+	/* The stop that ended it is seen in the next turn. */
+	if (lane->read_back_answer.code == BMAP_ERR_INTERRUPTED)
+		return false;
 	lane_fail(lane, &lane->read_back_answer);
 	return false;
 }

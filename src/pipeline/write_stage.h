@@ -103,7 +103,8 @@ const uint8_t *write_stage_head(const struct write_stage *stage, size_t lane, ui
 /* Says that it goes on, and how many bytes were read back in all. Who does not say so for
  * stall_give_up_seconds is given up. */
 void write_stage_read_back_progress(struct write_stage *stage, size_t lane, uint64_t bytes);
-/* The verdict: good with NULL; else the lane fails with bad (copied). */
+/* The verdict: good with NULL; else the lane fails with bad (copied). Code INTERRUPTED is none: the
+ * lane waits for write_stage_stop(), which must come. */
 void write_stage_read_back(struct write_stage *stage, size_t lane, const struct bmap_error *bad);
 
 struct write_stage_counters {

@@ -109,13 +109,14 @@ static void a_stop_while_the_body_is_read_back_leaves_the_head_zeroed(void **sta
 	static const enum bmap_error_code codes[] = { BMAP_ERR_INTERRUPTED, BMAP_ERR_DATA };
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+	for (size_t n = 0; n < 2 * ARRAY_LEN(codes); n++) {
+		size_t i = n / 2;
 		struct write_bed bed;
 
-		reads_back(&bed, i, 3 * MIB);
+		reads_back(&bed, n, 3 * MIB);
 		bed.stop_code = codes[i];
 		bed_add(&bed, TARGET_BLOCK_DEVICE, 512);
-		bed.body_answer[0] = ANSWER_WHEN_STOPPED;
+		bed.body_answer[0] = n % 2 ? ANSWER_WHEN_STOPPED : ANSWER_INTERRUPTED;
 		bed_run(&bed);
 		bed_expect_ended(&bed, 0,
 				 codes[i] == BMAP_ERR_INTERRUPTED ? BMAP_TARGET_INTERRUPTED

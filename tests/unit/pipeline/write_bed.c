@@ -290,7 +290,6 @@ static void stop_it(struct write_bed *bed)
 
 	bmap_error_set(&why, bed->stop_code, "stopped by the test");
 	write_stage_stop(bed->stage, &why);
-	usleep(20000);
 }
 
 static void answer(const struct reader *reader, enum read_back_step step, enum bed_answer what)
@@ -309,11 +308,19 @@ static void answer(const struct reader *reader, enum read_back_step step, enum b
 		usleep(300000);
 		write_stage_read_back_progress(bed->stage, reader->lane, 1000 + n);
 	}
-	if (what == ANSWER_WHEN_STOPPED)
+	if (what == ANSWER_WHEN_STOPPED) {
 		stop_it(bed);
+		usleep(20000);
+	}
+	if (what == ANSWER_INTERRUPTED)
+		bmap_error_set(&bad, BMAP_ERR_INTERRUPTED, "stopped while it was read");
 	write_stage_read_back_progress(bed->stage, reader->lane, bed->mapped_bytes);
 	write_stage_read_back(bed->stage, reader->lane,
 			      what == ANSWER_GOOD || what == ANSWER_LATE ? NULL : &bad);
+	if (what == ANSWER_INTERRUPTED) {
+		usleep(20000);
+		stop_it(bed);
+	}
 }
 
 static void *read_back(void *arg)

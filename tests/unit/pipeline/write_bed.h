@@ -25,6 +25,7 @@ enum bed_answer {
 	ANSWER_BAD,
 	ANSWER_LATE, /* GOOD, with a sign of life every 0.3 s for 3 s */
 	ANSWER_NEVER, /* until the stage has ended without it */
+	ANSWER_INTERRUPTED, /* 20 ms before the stage is stopped: by itself */
 	ANSWER_WHEN_STOPPED, /* BAD, 20 ms after the stage was stopped: by itself, while asked */
 };
 
