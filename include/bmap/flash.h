@@ -86,8 +86,8 @@ enum bmap_straggler {
 				   twice; else wait, which is said once */
 	BMAP_STRAGGLER_WAIT, /* all go at the speed of the slowest */
 	/* A target that holds the others, at least half of them, below half of their own speed for
-	 * straggler_seconds is left out and written in another pass over the source. USAGE for a source that cannot be
-	 * read twice. */
+	 * straggler_seconds is left out and written in another pass over the source. USAGE for a
+	 * source that cannot be read twice. */
 	BMAP_STRAGGLER_DETACH,
 };
 
