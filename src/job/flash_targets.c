@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/checked.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
+#include "bmap/discovery.h"
 #include "job/flash_internal.h"
+#include "source/url.h"
 #include "target/devices.h"
 #include "target/safety.h"
 
@@ -82,27 +85,56 @@ static bool refuse_same_file(const struct flash *flash, size_t i, struct bmap_er
 	return true;
 }
 
-/* A map among several targets was meant as the image's: with one target there was no place for it.
- */
-static bool refuse_bmap_as_target(const char *path, struct bmap_error *err)
+static bool has_bmap_text(const char *path)
 {
 	char head[SNIFF_BYTES];
-	struct stat st;
-	ssize_t n = 0;
-	int fd;
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? pread(fd, head, sizeof(head), 0) : 0;
 
-	if (stat(path, &st) || !S_ISREG(st.st_mode))
+	return n > 0 && memmem(head, (size_t)n, "<bmap", 5);
+}
+
+/* "disk.bmap", "disk.bmap.gz" */
+static bool has_bmap_name(const char *path)
+{
+	CLEANUP_FREE char *stem = strdup(path);
+	const char *end = strrchr(path, '.');
+
+	if (!stem || (end && !strcmp(end, ".bmap")))
+		return stem;
+	end = discover_drop_extension(stem) ? strrchr(stem, '.') : NULL;
+	return end && !strcmp(end, ".bmap");
+}
+
+/* Also a compressed one. */
+static bool is_bmap(const char *path)
+{
+	struct bmap_map *map = NULL;
+	struct bmap_error ignored;
+	bool is = has_bmap_text(path);
+
+	/* Those would be read from elsewhere than the file of this name. */
+	if (is || !strcmp(path, "-") || url_is_remote(path))
+		return is;
+	is = bmap_map_load(&map, path, &ignored);
+	bmap_map_free(map);
+	return is;
+}
+
+/* A map among several targets was meant as the image's: with one target there was no place for it.
+ * By its name, too, as a mistyped one is not there. */
+static bool refuse_bmap_as_target(const char *path, struct bmap_error *err)
+{
+	struct stat st;
+	bool there = !stat(path, &st);
+
+	if (there && (!S_ISREG(st.st_mode) || !is_bmap(path)))
 		return true;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = pread(fd, head, sizeof(head), 0);
-		close(fd);
-	}
-	if (n <= 0 || !memmem(head, (size_t)n, "<bmap", 5))
+	if (!there && !has_bmap_name(path))
 		return true;
 	return bmap_error_set(err, BMAP_ERR_REFUSED,
-			      "%s: this is a bmap file, not a target: name the bmap with --bmap",
-			      path);
+			      "%s: this is %sa bmap file, not a target: name the bmap with --bmap",
+			      path, there ? "" : "the name of ");
 }
 
 /* --- opening --- */

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """bmaptool copy to several targets, which are files here: each has its own verdict."""
+import gzip
 import os
 import re
 import resource
@@ -105,6 +106,20 @@ def a_bmap_among_the_targets_refuses_all(bed):
     done = d.expect_exit(d.tool("copy", "--nobmap", source, source + ".bmap", out), 1)
     d.expect("--bmap" in done.err and source + ".bmap" in done.err, "not said what to do", done)
     d.expect(content(source + ".bmap") == before and not os.path.exists(out), "written", done)
+    packed = bed.path("other.gz")  # by what is in it, not by its name
+    with gzip.open(packed, "wb") as f:
+        f.write(before)
+    before = content(packed)
+    for name in (packed, bed.path("mistyped.bmap"), bed.path("mistyped.bmap.gz")):
+        done = d.expect_exit(d.tool("copy", "--nobmap", source, name, out), 1)
+        d.expect("--bmap" in done.err and name in done.err, "not said what to do", done)
+        d.expect(not os.path.exists(out) and os.path.exists(name) == (name == packed), "written", done)
+    d.expect(content(packed) == before, "it was written", done)
+    other = bed.path("other.img.gz")  # an old packed image may be written over
+    with gzip.open(other, "wb") as f:
+        f.write(b"no map" * 1000)
+    d.expect_exit(d.tool("copy", "--nobmap", source, other, out), 0)
+    expect_copied(source, other)
 
 
 def targets_can_be_listed_in_a_file(bed):
