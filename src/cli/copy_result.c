@@ -18,15 +18,29 @@ static void report_success(struct run *run, const struct bmap_flash_result *resu
 		    text_speed(speed, result->mapped_bytes, result->elapsed_ns));
 }
 
-/* One error for all, or for those that nothing of their own had stopped: said once. */
+static bool has_error(const struct bmap_target_report *target, const struct bmap_error *err)
+{
+	return target->error && !strcmp(target->error->text, err->text);
+}
+
+/* One error for all, or for those that nothing of their own had stopped, if only one: said once. */
 static bool is_shared(const struct bmap_flash_result *result, const struct bmap_error *err)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < result->target_count; i++)
-		count += result->targets[i].error &&
-			 !strcmp(result->targets[i].error->text, err->text);
-	return count > 1;
+		if (has_error(&result->targets[i], err) &&
+		    (++count > 1 || !target_own_reason(&result->targets[i])))
+			return true;
+	return false;
+}
+
+static bool is_everybodys(const struct bmap_flash_result *result, const struct bmap_error *err)
+{
+	for (size_t i = 0; i < result->target_count; i++)
+		if (!has_error(&result->targets[i], err))
+			return false;
+	return true;
 }
 
 static bool any_begun(const struct bmap_flash_result *result)
@@ -62,7 +76,7 @@ int copy_say_result(struct run *run, const struct bmap_flash_result *result,
 		    const struct bmap_error *err)
 {
 	bool several = result->target_count > 1;
-	bool all_share = err && is_shared(result, err) && !any_begun(result);
+	bool all_share = err && is_everybodys(result, err) && !any_begun(result);
 
 	if (several && !all_share)
 		target_table_print(&run->out, result, err);

@@ -86,6 +86,16 @@ def what_ends_all_is_said_once(bed):
         d.expect(not os.path.exists(bed.path(name)), "a wrong file was left")
 
 
+def what_ends_all_is_said_where_only_one_was_left(bed):
+    source, out = image(bed), bed.path("out")
+    cut = bed.path("cut.gz")
+    with gzip.open(cut, "wb") as f:
+        f.write(content(source)[:d.MIB])
+    done = d.expect_exit(d.tool("-q", "copy", "--bmap", source + ".bmap", cut, "/no/such/file", out), 1)
+    d.expect("/no/such: No such file" in done.err, "why was the first refused?", done)
+    d.expect("ERROR: " + cut + ": " in done.err.splitlines()[-1], "why did the other fail?", done)
+
+
 def a_target_named_twice_refuses_all(bed):
     source, out = image(bed), bed.path("out")
     with open(out, "w") as f:
@@ -272,6 +282,7 @@ if __name__ == "__main__":
         who_fails_in_the_middle_ends_alone,
         all_may_fail,
         what_ends_all_is_said_once,
+        what_ends_all_is_said_where_only_one_was_left,
         a_target_named_twice_refuses_all,
         a_bmap_among_the_targets_refuses_all,
         targets_can_be_listed_in_a_file,
