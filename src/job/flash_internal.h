@@ -48,6 +48,8 @@ struct flash {
 	struct flash_pass pass; /* the current one */
 	struct flash_target *targets; /* options->target_count of them */
 	uint64_t image_bytes; /* valid once the source was read to its end */
+	/* The same, of what no checksum of the map vouches for; 0: nothing. */
+	uint64_t unchecked_sum;
 	bool read_back, detaches;
 	bool reader_left_behind; /* by a pass: its map is leaked, which all passes share */
 	struct bmap_error ending; /* why the whole job ends early; code NONE: it does not */

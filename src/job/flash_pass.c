@@ -24,6 +24,13 @@ static bool on_bad(void *arg, const struct bmap_bad_range *bad, struct bmap_erro
 		bad->offset_bytes, bad->len_bytes, found, expected);
 }
 
+/* Not only to read targets back by: another pass must be over the same image. */
+static bool needs_sums(const struct flash *flash)
+{
+	return flash->read_back || (flash->options->target_count > 1 &&
+				    flash->options->straggler != BMAP_STRAGGLER_WAIT);
+}
+
 bool flash_open_stream(struct flash *flash, struct bmap_error *err)
 {
 	const struct bmap_flash_options *options = flash->options;
@@ -37,7 +44,7 @@ bool flash_open_stream(struct flash *flash, struct bmap_error *err)
 		.member = options->member,
 		.no_bmap = options->no_bmap,
 		.no_verify = options->no_verify,
-		.sums = flash->read_back,
+		.sums = needs_sums(flash),
 		.digest_image = options->digest_image,
 		.memory_bytes = options->memory_bytes,
 		.queue_depth = options->queue_depth,
@@ -138,7 +145,9 @@ static bool start_writing(struct flash *flash, struct bmap_error *err)
 static bool commit(struct flash *flash, struct bmap_error *why)
 {
 	struct flash_pass *pass = &flash->pass;
+	struct sum_stage *sums = pass->stream.sums;
 	uint64_t image_bytes = decode_stage_image_bytes(pass->stream.decode);
+	uint64_t sum = sums ? sum_stage_total(sums) : 0;
 
 	/* Not known yet, if all targets of the passes before had failed or were detached. */
 	if (flash->image_bytes && image_bytes != flash->image_bytes)
@@ -146,7 +155,13 @@ static bool commit(struct flash *flash, struct bmap_error *why)
 				       "%s: has changed: the image had %" PRIu64
 				       " bytes when it was read first, and has %" PRIu64 " now",
 				       pass->stream.source->name, flash->image_bytes, image_bytes);
+	if (flash->image_bytes && sum != flash->unchecked_sum)
+		return bmap_error_set(why, BMAP_ERR_DATA,
+				      "%s: has changed since it was read first: what the targets "
+				      "of the passes before have is another image",
+				      pass->stream.source->name);
 	flash->image_bytes = image_bytes;
+	flash->unchecked_sum = sum;
 	write_stage_commit(pass->writing);
 	return true;
 }

@@ -87,6 +87,18 @@ const struct bmap_map *sum_stage_map(const struct sum_stage *stage)
 	return &stage->map;
 }
 
+uint64_t sum_stage_total(struct sum_stage *stage)
+{
+	uint64_t total;
+
+	hasher_begin(stage->hasher);
+	if (stage->map.range_count)
+		hasher_update(stage->hasher, stage->map.digests,
+			      stage->map.range_count * XXH3_BYTES);
+	hasher_finish(stage->hasher, (uint8_t *)&total);
+	return total;
+}
+
 void sum_stage_free(struct sum_stage *stage)
 {
 	if (!stage)

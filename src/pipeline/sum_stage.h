@@ -40,6 +40,9 @@ bool sum_stage_ended(struct sum_stage *stage);
 /* Once it has ended: the pieces as the ranges of a map with blocks of one byte, and their sums as
  * its digests (DIGEST_XXH3). Constant, and lent until sum_stage_free(). */
 const struct bmap_map *sum_stage_map(const struct sum_stage *stage);
+/* Once it has ended: of all that was summed. Of the same image and map it is the same. Not while
+ * another thread asks. */
+uint64_t sum_stage_total(struct sum_stage *stage);
 void sum_stage_free(struct sum_stage *stage); /* after join; accepts NULL */
 
 #endif

@@ -150,6 +150,25 @@ def a_bad_checksum_at_the_end_fails_the_detached_one_too(bed):
         d.expect_head_blank(target, d.Map(tray.bmap))
 
 
+def an_image_that_changed_between_the_passes_fails_the_detached_one(bed):
+    """No checksum tells, nor its length."""
+    tray = Tray(bed, 3)
+    enter, group = bed.limited_cgroup(tray.targets[0], 2 * d.MIB)
+    job = d.start_tool("copy", "--json", "--nobmap", "--no-read-back", tray.image, *tray.targets,
+                       preexec_fn=enter)
+    d.wait_until(lambda: DETACHED in job.stderr_now(), HOLD_S + LOOK_S + SLACK_S, "it is detached")
+    wait_until_done(job, tray.targets[1:], 20)
+    with open(tray.image, "r+b") as f:
+        f.seek(SIZE // 2)
+        f.write(b"changed")
+    bed.relimit(group, tray.targets[0], 64 * d.GIB)
+    done = d.expect_exit(job.wait(60), 1)
+    d.expect("disk.img: has changed since it was read first" in done.err, "not said", done)
+    tray.expect_written(tray.targets[1:])
+    d.drop_cache(tray.targets[0])
+    d.expect(not any(d.read_at(tray.targets[0], 0, d.HEAD_BYTES)), "its head is not blank", done)
+
+
 def one_that_stops_to_answer(bed, stall_s, detached, wrap=(), size=64 * d.MIB):
     """Frozen in the middle with many requests in flight, beside two that go on: those are written, it is
     given up."""
@@ -237,6 +256,7 @@ if __name__ == "__main__":
         to_detach_with_a_source_that_cannot_be_read_twice_is_refused,
         an_interrupted_second_pass_leaves_the_fast_ones_done,
         a_bad_checksum_at_the_end_fails_the_detached_one_too,
+        an_image_that_changed_between_the_passes_fails_the_detached_one,
         one_that_stops_to_answer_is_detached_and_given_up,
         one_that_stops_to_answer_is_given_up_before_it_is_detached,
         without_io_uring_one_that_stops_to_answer_holds_nobody,
