@@ -252,7 +252,32 @@ def a_file_is_read_back_too(bed):
             d.expect(not existed or os.path.getsize(out) == 0, "an existing file is left empty", done)
 
 
+def a_file_system_without_o_direct_is_said_once(bed):
+    world = World(bed)
+    where = bed.mount("none", "-t", "ramfs")
+    try:
+        os.close(os.open(os.path.join(where, "probe"), os.O_RDWR | os.O_CREAT | os.O_DIRECT))
+        raise d.Skip("ramfs takes O_DIRECT on this kernel")
+    except OSError:
+        pass
+    out = os.path.join(where, "out.img")
+    done = d.expect_exit(world.copy("--read-back", "--bmap", world.bmap, world.image, out).wait(), 0)
+    d.expect(done.err.count("read back without O_DIRECT") == 1, "not said once", done)
+
+
 # ---------------------------------------------------------------- ends
+
+def a_read_error_is_a_failure_with_offset_and_sector(bed):
+    world = World(bed)
+    job = world.copy("--read-back", "--bmap", world.bmap, world.image, world.device)
+    d.wait_until(lambda: "reading back" in job.stderr_now(), 30, "it is read back")
+    os.truncate(world.backing, 16 * d.MIB + 4096)  # the loop device has errors behind it
+    done = d.expect_exit(job.wait(), 1)
+    bad = RANGES[-1][0] * 4096
+    d.expect("%s: read back: cannot read at offset %d (sector %d): Input/output error" % (
+        world.device, bad, bad // 512) in done.err, "not said", done)
+    d.expect_head_blank(world.device, world.map)
+
 
 def an_interrupt_while_it_is_read_back_leaves_a_blank_head(bed):
     world = World(bed)
@@ -329,6 +354,8 @@ if __name__ == "__main__":
         of_an_image_that_cannot_be_read_twice_the_range_is_named,
         one_bad_target_of_three_ends_alone,
         a_file_is_read_back_too,
+        a_file_system_without_o_direct_is_said_once,
+        a_read_error_is_a_failure_with_offset_and_sector,
         an_interrupt_while_it_is_read_back_leaves_a_blank_head,
         a_device_that_stops_answering_is_given_up_and_the_others_complete,
         a_file_that_must_not_be_read_is_refused_before_it_is_changed,
