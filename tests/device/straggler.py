@@ -204,6 +204,8 @@ def one_that_stops_to_answer_is_given_up_before_it_is_detached(bed):
 
 
 def without_io_uring_one_that_stops_to_answer_holds_nobody(bed):
+    if d.sanitized():
+        raise d.Skip("a given up write reads what is overwritten, which a sanitizer may see here")
     one_that_stops_to_answer(bed, 4, False, [d.compile_helper(bed, "no_uring"), "EPERM"])
 
 
