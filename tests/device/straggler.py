@@ -169,6 +169,25 @@ def an_image_that_changed_between_the_passes_fails_the_detached_one(bed):
     d.expect(not any(d.read_at(tray.targets[0], 0, d.HEAD_BYTES)), "its head is not blank", done)
 
 
+def the_detached_one_is_written_although_the_others_fail(bed):
+    """Later than it is left out, and before the image was read to its end."""
+    tray = Tray(bed, 1)
+    slow = tray.targets[0]
+    where = bed.mount("none", "-t", "tmpfs", "-o", "size=150m")  # for two: 75 MiB each
+    for n in range(2):
+        backing = os.path.join(where, "target%d" % n)
+        with open(backing, "wb") as f:
+            f.truncate(tray.size)
+        tray.targets.append(bed.attach(backing))
+    # By then 50 MiB, and the ring.
+    enter, _group = bed.limited_cgroup(slow, 5 * d.MIB)
+    done = d.expect_exit(tray.copy(preexec_fn=enter), 1)
+    expect_detached(done, slow)
+    for target in tray.targets[1:]:
+        d.expect(re.search(re.escape(target) + r" .*cannot write", done.err), "it did not fail", done)
+    tray.expect_written([slow])
+
+
 def one_that_stops_to_answer(bed, stall_s, detached, wrap=(), size=64 * d.MIB):
     """Frozen in the middle with many requests in flight, beside two that go on: those are written, it is
     given up."""
@@ -258,6 +277,7 @@ if __name__ == "__main__":
         to_detach_with_a_source_that_cannot_be_read_twice_is_refused,
         an_interrupted_second_pass_leaves_the_fast_ones_done,
         a_bad_checksum_at_the_end_fails_the_detached_one_too,
+        the_detached_one_is_written_although_the_others_fail,
         an_image_that_changed_between_the_passes_fails_the_detached_one,
         one_that_stops_to_answer_is_detached_and_given_up,
         one_that_stops_to_answer_is_given_up_before_it_is_detached,
