@@ -3,6 +3,8 @@
 
 int copy_eject(struct run *run, const struct bmap_flash_result *result, int code)
 {
+	int failed = EXIT_OK;
+
 	for (size_t i = 0; i < result->target_count; i++) {
 		const struct bmap_target_report *target = &result->targets[i];
 		struct bmap_error err;
@@ -12,7 +14,7 @@ int copy_eject(struct run *run, const struct bmap_flash_result *result, int code
 		if (!target->device)
 			output_info(&run->out, "%s: no block device, not ejected", target->name);
 		else if (!bmap_device_eject(target->name, &run->out.log, &err))
-			code = report_failure(run, &err);
+			failed = report_failure(run, &err);
 	}
-	return code;
+	return code != EXIT_OK ? code : failed; /* a signal's code stays */
 }

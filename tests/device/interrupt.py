@@ -202,6 +202,22 @@ def the_signal_decides_of_the_exit_code_also_beside_a_target_that_failed(bed):
     d.expect(done.code == 143, "exit 143 expected", done)
 
 
+def the_signal_decides_of_the_exit_code_also_if_one_cannot_be_ejected(bed):
+    world = World(bed)
+    done_one, _backing = bed.loop("done", SIZE)
+    name = bed.path("name")
+    os.symlink(done_one, name)
+    enter, _group = bed.limited_cgroup(world.device, SLOW_BPS)
+    job = d.start_tool("copy", "--json", "--eject", "--straggler", "wait", "--memory", "1G",
+                       "--bmap", world.bmap, world.image, name, world.device, preexec_fn=enter)
+    d.wait_until(lambda: '"state":"done"' in job.stdout_now(), 30, "one is done")
+    os.unlink(name)
+    job.signal(signal.SIGTERM)
+    done = job.wait(20)
+    d.expect("name: cannot eject" in done.err, "it was ejected", done)
+    d.expect(done.code == 143, "exit 143 expected", done)
+
+
 def an_interrupted_regular_file_is_gone_or_empty(bed):
     image = d.random_image(bed.path("disk.img"), SIZE, 5, pieces=200)
     d.expect_exit(d.tool("create", "-o", bed.path("disk.bmap"), image), 0)
@@ -237,5 +253,6 @@ if __name__ == "__main__":
         a_second_signal_leaves_at_once,
         a_signal_behind_the_commit_point_is_too_late,
         the_signal_decides_of_the_exit_code_also_beside_a_target_that_failed,
+        the_signal_decides_of_the_exit_code_also_if_one_cannot_be_ejected,
         an_interrupted_regular_file_is_gone_or_empty,
     ], need_bytes=3 * SIZE))
