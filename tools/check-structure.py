@@ -18,8 +18,9 @@ LAYERS = {
     "source": ["io", "base"],
     "decode": ["base"],
     "target": ["io", "base"],
+    "fs": ["base"],
     "pipeline": ["target", "source", "decode", "encode", "io", "bmap", "digest", "base"],
-    "job": ["pipeline", "target", "source", "decode", "encode", "io", "bmap", "digest", "base"],
+    "job": ["pipeline", "fs", "target", "source", "decode", "encode", "io", "bmap", "digest", "base"],
     "cli": [],
 }
 LONG_LINES = 600  # a sign that a file has two jobs

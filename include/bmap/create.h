@@ -22,7 +22,8 @@ struct bmap_span {
 
 struct bmap_create_options {
 	size_t struct_size;
-	/* Path of a regular file; with zero_run_bytes also of a block device, "-", or a URL. */
+	/* Path of a regular file; with zero_run_bytes also "-", a URL, or, as with used_blocks, of
+	 * a block device. */
 	const char *image;
 	enum bmap_digest digest; /* NONE: sha256 */
 	bool no_checksum; /* ranges get no checksums; the file's own is there all the same */
@@ -39,6 +40,10 @@ struct bmap_create_options {
 	 * multiples of 64 MiB then, so that they can be hashed on all processors: ranges may touch.
 	 * 0: zeros are data like any other. */
 	uint64_t zero_run_bytes;
+	/* Map only what the partition table and the file systems (ext2, ext3, ext4, FAT) use;
+	 * others, and those that were not unmounted cleanly, as a whole, which is said with the
+	 * reason. Not of compressed images. UNSUPPORTED in a build without libblkid. */
+	bool used_blocks;
 	/* A power of two, 512 to 1 MiB; mapped is each block that has any data. 0: the file
 	 * system's; 4096 where there is none. */
 	uint64_t block_size_bytes;

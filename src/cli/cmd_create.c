@@ -16,7 +16,7 @@ struct create_args {
 	const char *output;
 	bool no_checksum;
 	const char *checksum_type;
-	bool detect_zeroes;
+	bool detect_zeroes, used_blocks;
 	uint64_t zero_run_bytes, block_size_bytes;
 	struct text_list spans;
 	const char *member;
@@ -41,13 +41,18 @@ static const struct option_def option_rows[] = {
 	  .help = "md5, sha1, sha224, sha256, sha384 or sha512 (default: sha256)" },
 
 	{ OPTION_GROUP, .help = "what is mapped" },
+	{ OPTION_FLAG, "used-blocks", .added = true, PLACE(used_blocks),
+	  .help = "map only what the partition table and the file systems ext2, ext3, ext4 and FAT "
+		  "use; all others are mapped as a whole. IMAGE may then also be a block device; "
+		  "if "
+		  "it is compressed, it has to be unpacked first" },
 	{ OPTION_FLAG, "detect-zeroes", .added = true, PLACE(detect_zeroes),
 	  .help = "look at the data, and leave blocks out that are all zero. They will not be "
-		  "written: a device keeps there what it had before. Zeros that must be zeros have "
-		  "to stay in (--map), or the device has to be erased first. IMAGE may then also "
-		  "be "
-		  "a block device, a compressed image, an archive, a URL, or - for standard input; "
-		  "the bmap is that of the unpacked image" },
+		  "written: a device keeps there what it had before. File systems need many of "
+		  "their zeros, so flash only devices that were erased (blkdiscard --zeroout), or "
+		  "keep zeros in with --map. IMAGE may then also be a block device, a compressed "
+		  "image, an archive, a URL, or - for standard input; the bmap is that of the "
+		  "unpacked image" },
 	{ OPTION_SIZE, "zero-run", .added = true, .value_name = "SIZE", PLACE(zero_run_bytes),
 	  .help = "with --detect-zeroes: leave out runs of at least SIZE (default: 64K)" },
 	{ OPTION_LIST, "map", .added = true, .value_name = "START:END", PLACE(spans),
@@ -68,7 +73,7 @@ static const struct option_def option_rows[] = {
 };
 
 static const struct argument_def argument_rows[] = {
-	{ "IMAGE", "the image: a sparse regular file, or more (--detect-zeroes)",
+	{ "IMAGE", "the image: a sparse regular file, or more (--used-blocks, --detect-zeroes)",
 	  offsetof(struct create_args, image) },
 };
 
@@ -83,7 +88,7 @@ const struct command command_create = {
 		       "for each range of them. The image has to be sparse still, as the program "
 		       "that made\n"
 		       "it left it: a copy or a decompressed file may have lost its holes.\n"
-		       "--detect-zeroes makes a bmap of what has no holes.\n",
+		       "--used-blocks and --detect-zeroes make a bmap of what has no holes.\n",
 	.table = { option_rows, COUNT_OF(option_rows), argument_rows, COUNT_OF(argument_rows),
 		   false },
 	.args_bytes = sizeof(struct create_args),
@@ -250,6 +255,7 @@ static int run_create(struct run *run, const void *opaque)
 	options.no_checksum = a->no_checksum;
 	if (a->detect_zeroes)
 		options.zero_run_bytes = a->zero_run_bytes ? a->zero_run_bytes : ZERO_RUN_BYTES;
+	options.used_blocks = a->used_blocks;
 	options.block_size_bytes = a->block_size_bytes;
 	options.member = a->member;
 	options.memory_bytes = a->memory_bytes;

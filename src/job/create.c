@@ -38,7 +38,7 @@ bool bmap_create(const struct bmap_create_options *options, struct bmap_map **ou
 	local.image = path;
 	if (!url_is_remote(path))
 		return create_local(&local, out, err);
-	if (options->zero_run_bytes)
+	if (options->zero_run_bytes && !options->used_blocks)
 		return create_stream(&local, out, err);
 	shown = url_display(path);
 	return bmap_error_set(err, BMAP_ERR_USAGE,
@@ -86,7 +86,7 @@ static bool create_ranges(const struct bmap_create_options *options,
 	bool good = read_extents(&create, err);
 
 	if (good && !options->zero_run_bytes)
-		create_warn_if_whole(create.map, options, options->image);
+		create_say_result(create.map, options, options->image);
 	if (good && options->zero_run_bytes)
 		good = leave_zeros_out(&create, err);
 	else if (good && !options->no_checksum)
@@ -95,7 +95,7 @@ static bool create_ranges(const struct bmap_create_options *options,
 		good = image_file_unchanged(input->fd, options->image, &input->before,
 					    "its map was made", err);
 	if (good && options->zero_run_bytes)
-		create_warn_if_whole(create.map, options, options->image);
+		create_say_result(create.map, options, options->image);
 	extents_free(&create.forced);
 	if (good)
 		*out = create.map;
@@ -104,9 +104,15 @@ static bool create_ranges(const struct bmap_create_options *options,
 	return good;
 }
 
-void create_warn_if_whole(const struct bmap_map *map, const struct bmap_create_options *options,
-			  const char *name)
+void create_say_result(const struct bmap_map *map, const struct bmap_create_options *options,
+		       const char *name)
 {
+	if (map->mapped_blocks != map->blocks_count && options->zero_run_bytes)
+		log_info(options->log,
+			 "%s: zeros are left out: flash it to devices that read as zeros there "
+			 "(blkdiscard "
+			 "--zeroout makes them), unless nobody needs these zeros",
+			 name);
 	if (map->mapped_blocks != map->blocks_count)
 		return;
 	if (options->zero_run_bytes)
@@ -114,6 +120,11 @@ void create_warn_if_whole(const struct bmap_map *map, const struct bmap_create_o
 			    "%s: all %" PRIu64 " blocks are mapped: there are no %" PRIu64
 			    " bytes of zeros in a row, so the map saves nothing",
 			    name, map->blocks_count, options->zero_run_bytes);
+	else if (options->used_blocks)
+		log_warning(options->log,
+			    "%s: all %" PRIu64 " blocks are mapped: none was found that is not "
+			    "used, so the map saves nothing",
+			    name, map->blocks_count);
 	else
 		log_warning(options->log,
 			    "%s: all %" PRIu64 " blocks are mapped: the image has no holes, so the "

@@ -22,7 +22,8 @@ struct create_input {
 /* False: refused or failed, nothing is open. */
 bool create_input_open(struct create_input *input, const struct bmap_create_options *options,
 		       struct bmap_error *err);
-/* What of it is looked at: extents of a file, all of a device, and the spans. As extents_read(). */
+/* What of it is looked at: extents of a file, all of a device, or what is used of them. As
+ * extents_read(). */
 bool create_input_extents(const struct create_input *input,
 			  const struct bmap_create_options *options, struct extents *extents,
 			  struct bmap_error *err);
@@ -36,6 +37,10 @@ bool create_spans(struct extents *forced, const struct bmap_create_options *opti
 bool create_add_spans(struct extents *extents, const struct extents *forced, const char *name,
 		      uint64_t size_bytes, struct bmap_error *err);
 
+/* Keeps of extents what is in both. */
+bool create_keep(struct extents *extents, const struct extents *other, const char *name,
+		 uint64_t size_bytes, struct bmap_error *err);
+
 /* --- create_stream.c: decodes the image, and finds its zeros, while it flows by --- */
 
 bool create_stream(const struct bmap_create_options *options, struct bmap_map **out,
@@ -46,7 +51,8 @@ bool create_stream(const struct bmap_create_options *options, struct bmap_map **
 /* A map of that size without digests. Takes the ranges out of extents. NULL: no memory. */
 struct bmap_map *create_map(struct extents *extents, uint64_t size_bytes,
 			    const struct bmap_create_options *options, struct bmap_error *err);
-void create_warn_if_whole(const struct bmap_map *map, const struct bmap_create_options *options,
-			  const char *name);
+/* Warns of a map that saves nothing; says what one without zeros is good for. */
+void create_say_result(const struct bmap_map *map, const struct bmap_create_options *options,
+		       const char *name);
 
 #endif

@@ -75,3 +75,32 @@ bool create_add_spans(struct extents *extents, const struct extents *forced, con
 		extents_free(&both);
 	return good;
 }
+
+bool create_keep(struct extents *extents, const struct extents *other, const char *name,
+		 uint64_t size_bytes, struct bmap_error *err)
+{
+	uint64_t block = extents->block_size_bytes;
+	struct extents both = { .block_size_bytes = block };
+	size_t i = 0, k = 0;
+	bool good = true;
+
+	while (good && i < extents->count && k < other->count) {
+		const struct bmap_range *a = &extents->ranges[i], *b = &other->ranges[k];
+		uint64_t first = max_u64(a->first_block, b->first_block);
+		uint64_t last = min_u64(a->last_block, b->last_block);
+
+		if (first <= last)
+			good = extents_add(&both, name, first * block, (last + 1) * block,
+					   size_bytes, err);
+		if (a->last_block < b->last_block)
+			i++;
+		else
+			k++;
+	}
+	extents_free(extents);
+	if (good)
+		*extents = both;
+	else
+		extents_free(&both);
+	return good;
+}

@@ -135,6 +135,6 @@ static struct bmap_map *make_map(struct streaming *s, struct bmap_error *err)
 		bmap_map_free(map);
 		return NULL;
 	}
-	create_warn_if_whole(map, options, name);
+	create_say_result(map, options, name);
 	return map;
 }
