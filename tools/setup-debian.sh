@@ -10,7 +10,8 @@ export LC_ALL=C
 
 build="gcc libc6-dev meson ninja-build pkg-config python3
 	libxml2-dev libssl-dev libzstd-dev zlib1g-dev liblzma-dev libxxhash-dev liburing-dev libisal-dev
-	liblz4-dev liblzo2-dev libbz2-dev libcurl4-openssl-dev libblkid-dev libudev-dev libext2fs-dev libjansson-dev"
+	liblz4-dev liblzo2-dev libbz2-dev libcurl4-openssl-dev libblkid-dev libudev-dev libext2fs-dev libjansson-dev
+	libcairo2-dev"
 demo="e2fsprogs fdisk util-linux mount coreutils findutils diffutils zstd gzip pigz"
 test="$demo clang clang-format libclang-rt-14-dev libcmocka-dev g++ binutils git procps gpg gpg-agent gpgv
 	openssl bmap-tools python3-jsonschema xz-utils bzip2 isal lz4 lzop xfsprogs btrfs-progs dosfstools mtools libseccomp-dev strace"

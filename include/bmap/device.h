@@ -57,6 +57,10 @@ struct bmap_device_list {
 BMAP_API bool bmap_device_read(const char *path, struct bmap_device *device,
 			       struct bmap_error *err);
 BMAP_API void bmap_device_free(struct bmap_device *device);
+/* What an image would put on a device: size, content, label and parts (without paths) of a regular
+ * file that is not compressed. False (NOT_FOUND, IO) if path is none, or cannot be read. */
+BMAP_API bool bmap_device_read_image(const char *path, struct bmap_device *image,
+				     struct bmap_error *err);
 
 /* Every whole disk, also drives without a medium and disks of memory, with all that is known of it.
  */

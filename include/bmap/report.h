@@ -5,6 +5,7 @@
 #ifndef BMAP_REPORT_H
 #define BMAP_REPORT_H
 
+#include <bmap/device.h>
 #include <bmap/map.h>
 
 #ifdef __cplusplus
@@ -52,6 +53,9 @@ struct bmap_report {
 	uint64_t mapped_bytes; /* of the ranges in map */
 	struct bmap_spread ranges;
 	struct bmap_spread gaps; /* unmapped bytes before, between and behind them */
+	/* What is in the image: NULL where the input is a bmap, compressed, no local file, or not
+	 * of the size that the bmap says. */
+	struct bmap_device *image;
 };
 
 /* True if the bmap is whole and its signature, if it has one, is good (or was not to be checked).
@@ -60,6 +64,10 @@ struct bmap_report {
 BMAP_API bool bmap_report_read(const struct bmap_report_options *options,
 			       struct bmap_report *report, struct bmap_error *err);
 BMAP_API void bmap_report_free(struct bmap_report *report);
+
+/* Bytes of [begin, end) that the map has ranges for. */
+BMAP_API uint64_t bmap_mapped_between(const struct bmap_map *map, uint64_t begin_bytes,
+				      uint64_t end_bytes);
 
 /* --- two maps --- */
 

@@ -58,3 +58,34 @@ bool spread_of_gaps(const struct bmap_map *map, struct bmap_spread *spread)
 	measure(lengths, count, spread);
 	return true;
 }
+
+/* The first range that ends behind offset. */
+static size_t range_behind(const struct bmap_map *map, uint64_t offset)
+{
+	size_t low = 0, high = map->range_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (bmap_range_end(map, middle) <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+uint64_t bmap_mapped_between(const struct bmap_map *map, uint64_t begin_bytes, uint64_t end_bytes)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = range_behind(map, begin_bytes); i < map->range_count; i++) {
+		uint64_t from = max_u64(bmap_range_begin(map, i), begin_bytes);
+		uint64_t to = min_u64(bmap_range_end(map, i), end_bytes);
+
+		if (from >= to)
+			break;
+		sum += to - from;
+	}
+	return sum;
+}

@@ -13,7 +13,7 @@
 
 struct report_args {
 	struct common_args common;
-	const char *input, *bmap, *older, *speed;
+	const char *input, *bmap, *older, *speed, *plot;
 	bool ranges, json, map;
 	struct signature_args signature;
 };
@@ -31,6 +31,9 @@ static const struct option_def option_rows[] = {
 	  .help = "also list each range with its checksum; with --diff, each that differs" },
 	{ OPTION_FLAG, "map", PLACE(map),
 	  .help = "also draw the image as lines of characters: the darker, the more is mapped" },
+	{ OPTION_TEXT, "plot", .value_name = "FILE", PLACE(plot),
+	  .help = "draw it as a picture, .svg or .png, with the partitions of an image that is not "
+		  "compressed" },
 	{ OPTION_TEXT, "speed", .value_name = "SPEED,...", PLACE(speed),
 	  .help = "tell how long a flash takes at these speeds of a device in bytes a second "
 		  "(default: 20M,100M,500M,2G)" },
@@ -70,12 +73,14 @@ static bool check(const void *opaque, char *error)
 	const struct conflict pairs[] = {
 		{ a->older != NULL, a->map, "--diff and --map" },
 		{ a->older != NULL, a->speed != NULL, "--diff and --speed" },
+		{ a->older != NULL, a->plot != NULL, "--diff and --plot" },
 		{ a->json, a->map, "--json and --map" },
 	};
 	struct report_speeds speeds;
 
 	return conflicts_check(pairs, COUNT_OF(pairs), error) &&
 	       signature_args_check(&a->signature, error) &&
+	       (!a->plot || report_plot_check(a->plot, error)) &&
 	       (!a->speed || report_speeds_parse(a->speed, &speeds, error));
 }
 
@@ -113,7 +118,8 @@ static int report_one(struct run *run, const struct report_args *a)
 	struct bmap_error err = { 0 };
 	char error[OPTION_ERROR_ROOM];
 	bool good = read_report(run, a, a->input, &report, &err);
-	bool shown = true;
+	bool shown = true, drawn = true;
+	struct bmap_error plot_err = { 0 };
 	int code;
 
 	report_speeds_parse(a->speed ? a->speed : "20M,100M,500M,2G", &speeds, error);
@@ -126,6 +132,8 @@ static int report_one(struct run *run, const struct report_args *a)
 		if (a->map)
 			draw_map(run, report.map);
 	}
+	if (a->plot && report.map && report.map->image_size_bytes)
+		drawn = report_plot(a->plot, &report, &plot_err);
 	fflush(stdout); /* before the line that says what is wrong */
 	bmap_report_free(&report);
 	if (!shown) {
@@ -133,6 +141,10 @@ static int report_one(struct run *run, const struct report_args *a)
 		return EXIT_FAILED;
 	}
 	code = good ? EXIT_OK : report_failure(run, &err);
+	if (!drawn) {
+		output_error(&run->out, "%s", plot_err.text);
+		code = good ? EXIT_FAILED : code;
+	}
 	return output_flush_stdout(&run->out) ? code : EXIT_FAILED;
 }
 

@@ -25,6 +25,12 @@ void report_text_ranges(FILE *to, const struct bmap_map *map);
  * else ASCII. */
 void report_strip(FILE *to, const struct bmap_map *map, unsigned columns, unsigned rows, bool utf8);
 
+/* A picture as SVG or PNG, as the name ends. check: false, with error (REPORT_ERROR_ROOM) filled,
+ * for another end, or if this build cannot draw. The file appears whole or not at all. */
+#define REPORT_ERROR_ROOM 512
+bool report_plot_check(const char *path, char *error);
+bool report_plot(const char *path, const struct bmap_report *report, struct bmap_error *err);
+
 /* problem: NULL, or what is wrong. ranges: list them, too. */
 bool report_json(FILE *to, const struct bmap_report *report, const struct report_speeds *speeds,
 		 bool ranges, const struct bmap_error *problem);

@@ -2,24 +2,7 @@
 /* The documents of docs/bmap-report.schema.json. */
 #include "cli/report.h"
 
-#include <jansson.h>
-#include <string.h>
-
-/* JSON text is UTF-8, names of files are bytes. */
-static json_t *text(const char *s)
-{
-	json_t *value = s ? json_string(s) : json_null();
-	char *ascii;
-
-	if (value || !(ascii = strdup(s)))
-		return value;
-	for (char *p = ascii; *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	value = json_string(ascii);
-	free(ascii);
-	return value;
-}
+#include "cli/json_value.h"
 
 static json_t *integer(uint64_t n)
 {
@@ -56,7 +39,7 @@ static json_t *range(const struct bmap_map *map, size_t i)
 			 integer(map->ranges[i].last_block), "offset_bytes",
 			 integer(bmap_range_begin(map, i)), "size_bytes",
 			 integer(bmap_range_end(map, i) - bmap_range_begin(map, i)), "checksum",
-			 text(digest ? hex : NULL));
+			 json_text(digest ? hex : NULL));
 }
 
 static json_t *ranges_of(const struct bmap_map *map)
@@ -88,6 +71,26 @@ static json_t *times(const struct bmap_report *report, const struct report_speed
 	return list;
 }
 
+static json_t *parts_of(const struct bmap_report *report)
+{
+	const struct bmap_device *image = report->image;
+	json_t *list = json_array();
+
+	for (size_t i = 0; image && i < image->part_count; i++) {
+		const struct bmap_device_part *part = &image->parts[i];
+		uint64_t end = part->offset_bytes + part->size_bytes;
+
+		list = json_append(
+			list, json_pack("{s:o,s:o,s:o,s:o,s:o}", "offset_bytes",
+					integer(part->offset_bytes), "size_bytes",
+					integer(part->size_bytes), "type", json_text(part->type),
+					"label", json_text(part->label), "mapped_bytes",
+					integer(bmap_mapped_between(report->map, part->offset_bytes,
+								    end))));
+	}
+	return list;
+}
+
 static bool set(json_t *object, const char *key, json_t *value)
 {
 	return !json_object_set_new(object, key, value);
@@ -105,7 +108,7 @@ static bool fill_map(json_t *to, const struct bmap_report *report)
 	       set(to, "blocks", integer(report->blocks_count)) &&
 	       set(to, "mapped_blocks", integer(map->mapped_blocks)) &&
 	       set(to, "mapped_bytes", integer(report->mapped_bytes)) &&
-	       set(to, "checksum_type", text(bmap_digest_name(map->digest)));
+	       set(to, "checksum_type", json_text(bmap_digest_name(map->digest)));
 }
 
 /* Takes over the document. */
@@ -123,13 +126,16 @@ bool report_json(FILE *to, const struct bmap_report *report, const struct report
 		 bool ranges, const struct bmap_error *problem)
 {
 	json_t *document = json_object();
-	bool good = document && set(document, "bmap", text(report->name)) &&
+	bool good = document && set(document, "bmap", json_text(report->name)) &&
 		    set(document, "whole", json_boolean(report->whole)) &&
-		    set(document, "problem", text(problem ? problem->text : NULL)) &&
+		    set(document, "problem", json_text(problem ? problem->text : NULL)) &&
 		    fill_map(document, report) &&
 		    set(document, "own_checksum", check_word(report->own_checksum)) &&
 		    set(document, "signature", check_word(report->signature)) &&
-		    set(document, "signature_file", text(report->signature_name)) &&
+		    set(document, "signature_file", json_text(report->signature_name)) &&
+		    set(document, "content",
+			json_text(report->image ? report->image->content : NULL)) &&
+		    set(document, "partitions", parts_of(report)) &&
 		    set(document, "range_lengths", spread(&report->ranges)) &&
 		    set(document, "gap_lengths", spread(&report->gaps)) &&
 		    set(document, "flash_times", times(report, speeds)) &&
@@ -176,8 +182,8 @@ bool report_difference_json(FILE *to, const struct bmap_report *older,
 	bool good;
 
 	bmap_map_compare(older->map, newer->map, add_change, &list, &d);
-	good = document && list && set(document, "older", text(older->name)) &&
-	       set(document, "newer", text(newer->name)) &&
+	good = document && list && set(document, "older", json_text(older->name)) &&
+	       set(document, "newer", json_text(newer->name)) &&
 	       set(document, "older_image_size_bytes", integer(older->map->image_size_bytes)) &&
 	       set(document, "newer_image_size_bytes", integer(newer->map->image_size_bytes)) &&
 	       set(document, "comparable", json_boolean(d.comparable)) &&

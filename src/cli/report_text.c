@@ -126,6 +126,28 @@ static void print_times(FILE *to, const struct bmap_report *report,
 	}
 }
 
+static void print_parts(FILE *to, const struct bmap_report *report)
+{
+	const struct bmap_device *image = report->image;
+	char size[TEXT_ROOM];
+
+	if (!image || !image->content)
+		return;
+	fprintf(to, "content:         %s%s%s\n", image->content, image->label ? " " : "",
+		image->label ? image->label : "");
+	for (size_t i = 0; i < image->part_count; i++) {
+		const struct bmap_device_part *part = &image->parts[i];
+		uint64_t end = part->offset_bytes + part->size_bytes;
+		uint64_t mapped = bmap_mapped_between(report->map, part->offset_bytes, end);
+
+		fprintf(to, "partition %-6zu %s at byte %" PRIu64, i + 1,
+			text_size(size, part->size_bytes), part->offset_bytes);
+		fprintf(to, ": %s%s%s, %u %% mapped\n", part->type ? part->type : "unknown",
+			part->label ? " " : "", part->label ? part->label : "",
+			part->size_bytes ? percent_of(mapped, part->size_bytes) : 0);
+	}
+}
+
 void report_text(FILE *to, const struct bmap_report *report, const struct report_speeds *speeds)
 {
 	fprintf(to, "bmap file:       %s%s\n", report->name,
@@ -134,6 +156,7 @@ void report_text(FILE *to, const struct bmap_report *report, const struct report
 		report->map->version_minor);
 	print_sizes(to, report);
 	print_checks(to, report);
+	print_parts(to, report);
 	print_spread(to, "ranges:", &report->ranges);
 	if (report->whole) { /* else nobody knows what follows */
 		print_spread(to, "gaps:", &report->gaps);
@@ -158,22 +181,6 @@ void report_text_ranges(FILE *to, const struct bmap_map *map)
 
 /* --- the strip --- */
 
-/* Bytes below end that are mapped, from range *at on, and of the part of it behind begin. */
-static uint64_t mapped_between(const struct bmap_map *map, size_t *at, uint64_t begin, uint64_t end)
-{
-	uint64_t sum = 0;
-
-	for (; *at < map->range_count && bmap_range_begin(map, *at) < end; (*at)++) {
-		uint64_t from = bmap_range_begin(map, *at), to = bmap_range_end(map, *at);
-
-		from = from > begin ? from : begin;
-		sum += (to < end ? to : end) > from ? (to < end ? to : end) - from : 0;
-		if (to > end)
-			break;
-	}
-	return sum;
-}
-
 static const char *shade(uint64_t mapped, uint64_t size, bool utf8)
 {
 	static const char *const ascii[] = { ".", "-", "+", "*", "#" };
@@ -191,7 +198,6 @@ void report_strip(FILE *to, const struct bmap_map *map, unsigned columns, unsign
 	uint64_t cells = (uint64_t)columns * rows, size = map->image_size_bytes;
 	uint64_t begin = 0;
 	char cell[TEXT_ROOM];
-	size_t at = 0;
 
 	if (!size)
 		return;
@@ -202,7 +208,7 @@ void report_strip(FILE *to, const struct bmap_map *map, unsigned columns, unsign
 		/* size < 2^63, cells < 2^20: in two parts, so that it cannot overflow */
 		uint64_t end = size / cells * (i + 1) + size % cells * (i + 1) / cells;
 
-		fputs(shade(mapped_between(map, &at, begin, end), end - begin, utf8), to);
+		fputs(shade(bmap_mapped_between(map, begin, end), end - begin, utf8), to);
 		if ((i + 1) % columns == 0 || i + 1 == cells)
 			fputc('\n', to);
 		begin = end;

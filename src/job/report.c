@@ -93,6 +93,23 @@ static bool read_map(const struct map_request *request, struct bmap_map **map, c
 	return read_of_image(request, map, path, err);
 }
 
+/* Partitions are an extra: where they cannot be read, the map is reported without. */
+static void look_into_image(const char *image, struct bmap_report *report)
+{
+	struct bmap_error ignored;
+
+	if (!report->map || url_is_remote(image) || (report->name && !strcmp(report->name, image)))
+		return;
+	report->image = calloc(1, sizeof(*report->image));
+	if (report->image && bmap_device_read_image(image, report->image, &ignored) &&
+	    report->image->size_bytes == report->map->image_size_bytes)
+		return;
+	if (report->image)
+		bmap_device_free(report->image);
+	free(report->image);
+	report->image = NULL;
+}
+
 bool bmap_report_read(const struct bmap_report_options *options, struct bmap_report *report,
 		      struct bmap_error *err)
 {
@@ -124,6 +141,7 @@ bool bmap_report_read(const struct bmap_report_options *options, struct bmap_rep
 		return false;
 	good = read_map(&request, &map, &report->name, err);
 	take_findings(report, &found, map);
+	look_into_image(image, report);
 	if (!measure(report, &measured)) {
 		*err = measured;
 		return false;
@@ -136,5 +154,8 @@ void bmap_report_free(struct bmap_report *report)
 	bmap_map_free(report->map);
 	free(report->name);
 	free(report->signature_name);
+	if (report->image)
+		bmap_device_free(report->image);
+	free(report->image);
 	*report = (struct bmap_report){ 0 };
 }

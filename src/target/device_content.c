@@ -127,24 +127,11 @@ static bool read_parts(struct device_view *view, struct bmap_device *device, blk
 	return true;
 }
 
-bool device_content_read(struct device_view *view, struct bmap_device *device,
+static bool read_content(struct device_view *view, int fd, struct bmap_device *device,
 			 struct bmap_error *err)
 {
-	CLEANUP_PROBE blkid_probe probe = NULL;
-	CLEANUP_CLOSE int lock = -1;
-	CLEANUP_CLOSE int fd = -1;
-	bool taken;
+	CLEANUP_PROBE blkid_probe probe = probe_new(fd, 0, 0);
 
-	if (!device->size_bytes)
-		return true;
-	lock = disk_lock_shared(view->number, &taken);
-	if (taken) /* it is being written: what is read now is neither the old nor the new */
-		return true;
-	/* Not to wait for a drive that closes its tray or spins up. */
-	fd = open(device->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return true;
-	probe = probe_new(fd, 0, 0);
 	if (!probe)
 		return true;
 	blkid_probe_enable_partitions(probe, 1);
@@ -157,4 +144,30 @@ bool device_content_read(struct device_view *view, struct bmap_device *device,
 	}
 	return read_parts(view, device, probe, fd) ||
 	       bmap_error_memory(err, "the partitions of a device");
+}
+
+bool device_content_read(struct device_view *view, struct bmap_device *device,
+			 struct bmap_error *err)
+{
+	CLEANUP_CLOSE int lock = -1;
+	CLEANUP_CLOSE int fd = -1;
+	bool taken;
+
+	if (!device->size_bytes)
+		return true;
+	lock = disk_lock_shared(view->number, &taken);
+	if (taken) /* it is being written: what is read now is neither the old nor the new */
+		return true;
+	/* Not to wait for a drive that closes its tray or spins up. */
+	fd = open(device->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 || read_content(view, fd, device, err);
+}
+
+bool image_content_read(int fd, struct bmap_device *image, struct bmap_error *err)
+{
+	struct device_view view = { .no_memory = false };
+
+	if (!read_content(&view, fd, image, err))
+		return false;
+	return !view.no_memory || bmap_error_memory(err, image->path);
 }

@@ -11,4 +11,7 @@
 bool device_content_read(struct device_view *view, struct bmap_device *device,
 			 struct bmap_error *err);
 
+/* The same of an image in a regular file, of which size_bytes and path are set. */
+bool image_content_read(int fd, struct bmap_device *image, struct bmap_error *err);
+
 #endif

@@ -33,6 +33,26 @@ bool bmap_device_read(const char *path, struct bmap_device *device, struct bmap_
 	return false;
 }
 
+bool bmap_device_read_image(const char *path, struct bmap_device *image, struct bmap_error *err)
+{
+	CLEANUP_CLOSE int fd = -1;
+	struct stat st;
+
+	*image = (struct bmap_device){ 0 };
+	/* Before it is opened: a pipe would wait for a writer. */
+	if (!stat(path, &st) && !S_ISREG(st.st_mode))
+		return bmap_error_set(err, BMAP_ERR_NOT_FOUND, "%s: is no regular file", path);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st))
+		return bmap_error_errno(err, "%s: cannot look at the image", path);
+	image->path = strdup(path);
+	image->size_bytes = (uint64_t)st.st_size;
+	if (image->path ? image_content_read(fd, image, err) : bmap_error_memory(err, path))
+		return true;
+	bmap_device_free(image);
+	return false;
+}
+
 bool bmap_device_list_read(struct bmap_device_list *list, struct bmap_error *err)
 {
 	return device_facts_list(&device_places_system, BMAP_DEVICE_BY_ID, NULL, list, err) &&

@@ -4,8 +4,11 @@
 import hashlib
 import json
 import os
+import re
+import struct
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 from common import BLOCK, RANGES, SIZE, content, d, image
 import schema  # noqa: E402, found by way of common
@@ -162,6 +165,63 @@ def other_forms_are_read(bed):
     d.expect(fact(done, "bmap file") == bed.path("elsewhere"), "--bmap", done)
 
 
+def partitioned(bed):
+    """64 MiB: GPT, partitions of 16 and 40 MiB; the first is mapped by a quarter."""
+    d.require_program("sfdisk")
+    path = bed.path("parts.img")
+    with open(path, "wb") as f:
+        f.truncate(64 * d.MIB)
+    table = "label: gpt\nstart=1MiB,size=16MiB,name=first\nstart=20MiB,size=40MiB,name=\"zw\u00f6lf\"\n"
+    done = subprocess.run(["sfdisk", "-q", path], input=table, text=True, capture_output=True)
+    d.expect(done.returncode == 0, "sfdisk: %s" % done.stderr)
+    with open(path, "r+b") as f:
+        f.seek(2 * d.MIB)
+        f.write(bed.rng.randbytes(4 * d.MIB))
+    d.write_map(path + ".bmap", path, 64 * d.MIB, [(0, 5), (512, 1535), (16376, 16383)])
+    return path
+
+
+def partitions_of_an_image_are_told(bed):
+    if os.environ.get("BMAP_NO_BLKID"):
+        raise d.Skip("this build has no libblkid")
+    path = partitioned(bed)
+    done = d.expect_exit(d.tool("report", path), 0)
+    d.expect(fact(done, "content") == "gpt", "the table", done)
+    d.expect(re.search(r"^partition 1 +16.0 MiB at byte 1048576: unknown first, 25 % mapped$", done.out,
+                       re.M), "the first partition", done)
+    found = document(d.expect_exit(d.tool("report", "--json", path), 0))
+    d.expect([(p["offset_bytes"], p["size_bytes"], p["mapped_bytes"]) for p in found["partitions"]] ==
+             [(d.MIB, 16 * d.MIB, 4 * d.MIB), (20 * d.MIB, 40 * d.MIB, 0)], "%s" % found["partitions"])
+    # An image of another size is not what the bmap is of.
+    os.truncate(path, 63 * d.MIB)
+    done = d.expect_exit(d.tool("report", path), 0)
+    d.expect("content" not in done.out, "of another image", done)
+
+
+def a_picture_is_drawn(bed):
+    done = d.tool("report", "--plot", "x.svg", bed.path("absent"))
+    if "without cairo" in done.err:
+        raise d.Skip("this build has no cairo")
+    path = partitioned(bed)
+    svg, png = bed.path("p.svg"), bed.path("p.png")
+    d.expect_exit(d.tool("report", "--plot", svg, path), 0)
+    root = xml.etree.ElementTree.parse(svg).getroot()
+    d.expect(root.tag.endswith("svg") and len(list(root.iter())) > 20, "no picture")
+    done = d.expect_exit(d.tool("report", "--json", "--plot", png, path + ".bmap"), 0)
+    document(done)
+    data = content(png)
+    d.expect(data[:8] == b"\x89PNG\r\n\x1a\n" and data[16:24] == struct.pack(">II", 1280, 300), "no PNG")
+    for bad in ("p.pdf", ".svg", "svg"):
+        d.expect_exit(d.tool("report", "--plot", bad, path), 2)
+    done = d.expect_exit(d.tool("report", "--plot", bed.path("no/x.svg"), path), 1)
+    d.expect(bed.path("no/x.svg") in done.err and fact(done, "version") == "2.0", "where", done)
+    tiny = bed.path("tiny.img")  # fewer bytes than columns
+    with open(tiny, "wb") as f:
+        f.write(b"x" * 700)
+    d.write_map(tiny + ".bmap", tiny, 700, [(0, 0)])
+    d.expect_exit(d.tool("report", "--plot", svg, "--map", tiny), 0)
+
+
 def a_full_disk_is_a_failure(bed):
     path = image(bed)
     for option in ([], ["--json"], ["--ranges"], ["--diff", path]):
@@ -175,4 +235,5 @@ if __name__ == "__main__":
     sys.exit(d.main([facts_of_a_map_and_of_an_image_are_the_same, speeds_are_the_users,
                      ranges_are_listed_with_their_checksums, json_has_it_all, the_map_is_drawn,
                      two_maps_are_compared, broken_maps_are_shown_as_far_as_they_go,
-                     other_forms_are_read, a_full_disk_is_a_failure]))
+                     other_forms_are_read, partitions_of_an_image_are_told, a_picture_is_drawn,
+                     a_full_disk_is_a_failure]))
