@@ -64,10 +64,27 @@ static enum fs_verdict failed(errcode_t code, const struct fs_volume *volume, ch
 	return fs_whole(why, "is damaged: run fsck on it (libext2fs: error %ld)", (long)code);
 }
 
+/* What libext2fs relies on when it reads bitmaps, but does not check when it opens: it would write
+ * beyond its memory. */
+static bool groups_make_sense(ext2_filsys fs)
+{
+	const struct ext2_super_block *super = fs->super;
+	uint64_t ratio = EXT2FS_CLUSTER_RATIO(fs), clusters = super->s_clusters_per_group;
+	uint64_t bits = 8u * (uint64_t)fs->blocksize;
+
+	return super->s_first_data_block == (fs->blocksize == 1024 && ratio == 1) && clusters &&
+	       clusters % 8 == 0 && clusters <= bits &&
+	       super->s_blocks_per_group == clusters * ratio &&
+	       super->s_inodes_per_group % 8 == 0 && super->s_inodes_per_group <= bits;
+}
+
 static enum fs_verdict check(ext2_filsys fs, const struct fs_volume *volume, char *why)
 {
 	struct ext2_super_block *super = fs->super;
 	uint64_t bytes;
+
+	if (!groups_make_sense(fs))
+		return fs_whole(why, "is damaged: run fsck on it");
 
 	if (!checked_mul(ext2fs_blocks_count(super), fs->blocksize, &bytes) ||
 	    bytes > volume->size_bytes)

@@ -259,6 +259,8 @@ def what_cannot_be_judged_is_mapped_as_a_whole(bed):
             (58, state, b"\0\0", "cleanly"),
             (58, state, b"\3\0", "errors"),
             (4, d.read_at(backing, 1028, 4), struct.pack("<I", 20000), "damaged"),
+            # Groups that begin nowhere: libext2fs alone would overrun its bitmap.
+            (20, d.read_at(backing, 1044, 4), b"\xff\0\0\0", "damaged"),
             (96, struct.pack("<I", incompat), struct.pack("<I", incompat | 1 << 30), "features")):
         patch(backing, 1024 + offset, bad)
         expect_whole(bed, backing, word)
