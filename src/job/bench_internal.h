@@ -21,6 +21,7 @@ struct bench_target {
 	uint64_t cursor_bytes; /* where the next point in order begins */
 	struct target device; /* a block device that is written: fd is its */
 	bool has_device;
+	const struct engine_factory *engines; /* of tests; NULL: engine_open() */
 };
 
 /* bench_target.c. Changes nothing that was there. False: nothing is left to close. */

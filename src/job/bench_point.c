@@ -182,7 +182,7 @@ static bool prepare(struct run *run, struct bmap_error *err)
 	if (!bench_memory_map(&run->memory, (size_t)point->block_bytes * point->depth,
 			      run->options->pattern, err))
 		return false;
-	run->engine = engine_open(point->depth, NULL, err);
+	run->engine = engine_make(run->target->engines, point->depth, NULL, err);
 	if (!run->engine)
 		return false;
 	if (!engine_register_buffer(run->engine, run->memory.base, run->memory.len_bytes))
