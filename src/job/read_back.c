@@ -84,14 +84,17 @@ static void on_progress(void *arg, uint64_t done_bytes, uint64_t total_bytes)
 	comparison->told_bytes = done_bytes;
 }
 
-/* The loop's text, told as what it means here. */
+/* The loop's text, told as what it means here: of several targets the name says whose it is. */
 static void say_where(const struct read_back *back, struct bmap_error *err)
 {
-	uint64_t offset = err->offset_bytes;
+	const char *name = back->target.name;
+	struct bmap_error told = *err;
 
-	if (err->code != BMAP_ERR_IO || !err->has_offset)
-		return;
-	cannot_read(back, err->errnum, offset, err);
+	if (err->code == BMAP_ERR_IO && err->has_offset)
+		cannot_read(back, err->errnum, err->offset_bytes, err);
+	else if (strncmp(err->text, name, strlen(name)) != 0)
+		snprintf(err->text, sizeof(err->text), "%.300s: read back: %.*s", name,
+			 (int)sizeof(err->text) - 320, told.text);
 }
 
 static bool compare(const struct read_back *back, const struct bmap_map *map, uint64_t *done_bytes,

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define IMAGE_BYTES (3 * MIB + 700)
@@ -242,6 +243,24 @@ static void what_cannot_be_read_is_an_error_with_its_place(void **state)
 	close(fd);
 }
 
+static void what_has_nothing_to_do_with_the_target_names_it_too(void **state)
+{
+	struct bed *bed = *state;
+	struct read_back back = back_of(bed);
+	struct bmap_error err = { 0 };
+	struct read_back_bad bad;
+	struct rlimit limit, none;
+
+	set_judges(bed, &back, CHECKED);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){ 0, limit.rlim_max }; /* the engine gets no descriptor */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_false(read_back_body(&back, &bad, &err));
+	setrlimit(RLIMIT_NOFILE, &limit);
+	assert_memory_equal(err.text, "/dev/sdx: read back: ", 21);
+	assert_non_null(strstr(err.text, "Too many open files"));
+}
+
 static void a_stop_ends_it(void **state)
 {
 	struct bed *bed = *state;
@@ -302,6 +321,7 @@ int main(void)
 		cmocka_unit_test(
 			a_withheld_head_is_taken_from_memory_and_then_compared_byte_by_byte),
 		cmocka_unit_test(what_cannot_be_read_is_an_error_with_its_place),
+		cmocka_unit_test(what_has_nothing_to_do_with_the_target_names_it_too),
 		cmocka_unit_test(a_stop_ends_it),
 		cmocka_unit_test(an_error_names_byte_sector_and_blocks),
 	};
