@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Installs what the tests need, builds, runs all suites. The last line says how it went.
 #   --build DIR         where to build (default: build-test beside the sources, with suffixes)
-#   --suite A,B         only these: unit cli device lab fuzz lint, threads (the part of unit with threads)
+#   --suite A,B         only these: unit cli device lab fuzz lint, threads (the part of unit with threads),
+#                       sanitized (a part of cli), slow (devices that are slow or do not answer)
 #   --sanitize WHAT     address (with undefined) or thread
 #   --compiler CC       gcc (default) or clang
 #   --setup OPTION      passed to meson setup, may be repeated: -Disal=disabled
@@ -34,7 +35,7 @@ while [ $# -gt 0 ]; do
 	--no-install) install=no ;;
 	--long) long=yes ;;
 	-h | --help)
-		sed -n '3,15s/^# \{0,1\}//p' "$self"
+		sed -n '3,16s/^# \{0,1\}//p' "$self"
 		exit 0
 		;;
 	*)
@@ -86,6 +87,7 @@ long_run()
 			"$here/build-test/meson-logs/testlog.json" $?
 	}
 	step "$self" --no-install
+	step "$self" --no-install --suite slow
 	step matrix
 	step "$self" --no-install --compiler clang --build "$here/build-test-clang"
 	step "$self" --no-install --sanitize address

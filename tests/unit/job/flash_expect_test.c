@@ -91,14 +91,17 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	const char *missing = loop_missing();
+	char folder[sizeof(
+		f->dir)]; /* not in f: gcc takes it to overlap with what is printed there */
 
 	f->loops[0] = f->loops[1] = (struct loop_device)LOOP_DEVICE_INIT;
-	strcpy(f->dir, "/var/tmp/flash_expect_test.XXXXXX");
-	assert_non_null(mkdtemp(f->dir));
-	snprintf(f->image, sizeof(f->image), "%s/image", f->dir);
+	strcpy(folder, "/var/tmp/flash_expect_test.XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	strcpy(f->dir, folder);
+	snprintf(f->image, sizeof(f->image), "%s/image", folder);
 	make_file(f->image, SIZE, 'i');
 	for (int i = 0; i < 2; i++) {
-		snprintf(f->backing[i], sizeof(f->backing[i]), "%s/disk%d", f->dir, i);
+		snprintf(f->backing[i], sizeof(f->backing[i]), "%s/disk%d", folder, i);
 		make_file(f->backing[i], (size_t)(i + 1) * SIZE, 'd');
 		if (!missing && !loop_attach(&f->loops[i], f->backing[i], NULL))
 			missing = "a loop device could not be attached";
