@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -66,18 +67,40 @@ static const char *prefix_of(const struct output *out, enum bmap_log_level level
 	return "bmaptool: debug: ";
 }
 
+/* A signal's text takes the block's place (output_from_signal()): not while it is being drawn, when
+ * nobody knows where the cursor is. Signals come to the main thread only, which draws. Without a
+ * block they are let in: a pipe that nobody reads must not hold them up. */
+static void lock(struct output *out, sigset_t *before)
+{
+	sigset_t all;
+
+	if (out->live) {
+		sigfillset(&all);
+		pthread_sigmask(SIG_BLOCK, &all, before);
+	}
+	pthread_mutex_lock(&out->lock);
+}
+
+static void unlock(struct output *out, const sigset_t *before)
+{
+	pthread_mutex_unlock(&out->lock);
+	if (out->live)
+		pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 void output_log(void *output, enum bmap_log_level level, const char *text)
 {
 	struct output *out = output;
 	const char *prefix = prefix_of(out, level);
 	char line[MESSAGE_ROOM], back[BACK_ROOM];
+	sigset_t signals;
 	size_t len;
 
 	if (level > out->level)
 		return;
 	len = text_clean(line, sizeof(line) - 1, text);
 	line[len++] = '\n';
-	pthread_mutex_lock(&out->lock);
+	lock(out, &signals);
 	struct iovec iov[] = {
 		piece(back, compose_back(back, out, true)),
 		piece(prefix, strlen(prefix)),
@@ -86,7 +109,7 @@ void output_log(void *output, enum bmap_log_level level, const char *text)
 	};
 	write_whole(out->fd, iov, 4);
 	show(out);
-	pthread_mutex_unlock(&out->lock);
+	unlock(out, &signals);
 }
 
 void output_message(struct output *out, enum bmap_log_level level, const char *fmt, ...)
@@ -205,10 +228,11 @@ static bool set_block(struct output *out, const char *text)
 void output_draw(struct output *out, const char *text)
 {
 	char back[BACK_ROOM];
+	sigset_t signals;
 	unsigned before;
 	size_t back_len;
 
-	pthread_mutex_lock(&out->lock);
+	lock(out, &signals);
 	before = atomic_load(&out->rows);
 	back_len = compose_back(back, out, false);
 	if (!set_block(out, text))
@@ -223,12 +247,14 @@ void output_draw(struct output *out, const char *text)
 	write_whole(out->fd, iov, 3);
 	out->drawn_columns = output_size(out).columns;
 	show(out);
-	pthread_mutex_unlock(&out->lock);
+	unlock(out, &signals);
 }
 
 void output_end_line(struct output *out)
 {
-	pthread_mutex_lock(&out->lock);
+	sigset_t signals;
+
+	lock(out, &signals);
 	if (atomic_exchange(&out->rows, 0)) {
 		struct iovec end = piece("\n", 1);
 
@@ -237,7 +263,7 @@ void output_end_line(struct output *out)
 	free(out->block);
 	out->block = NULL;
 	out->block_len = out->block_room = 0;
-	pthread_mutex_unlock(&out->lock);
+	unlock(out, &signals);
 }
 
 void output_from_signal(struct output *out, const char *text, size_t len)
