@@ -193,7 +193,7 @@ static int flash(struct run *run, const struct copy_args *a, const struct copy_t
 {
 	struct bmap_flash_options options = BMAP_FLASH_OPTIONS_INIT;
 	struct bmap_flash_result result = { 0 };
-	struct bmap_error err = { 0 };
+	struct bmap_error err = { 0 }, eject_err;
 	struct copy_job job;
 	int code;
 	bool ready, ok;
@@ -237,8 +237,14 @@ static int flash(struct run *run, const struct copy_args *a, const struct copy_t
 	ok = ready && bmap_flash(&options, &result, &err);
 	copy_watch_end(&job.watch, ok);
 	code = copy_say_result(run, &result, ok ? NULL : &err);
-	if (a->eject)
-		code = copy_eject(run, &result, code);
+	if (a->eject) {
+		code = copy_eject(run, &result, code, &eject_err);
+		/* For who reads the record: the job was not all that was asked of it. */
+		if (ok && eject_err.code != BMAP_ERR_NONE) {
+			ok = false;
+			err = eject_err;
+		}
+	}
 	code = copy_record_end(&job.record, &result, ok ? NULL : &err, code);
 	bmap_flash_result_free(&result);
 	return code;

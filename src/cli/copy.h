@@ -90,8 +90,9 @@ int copy_say_result(struct run *run, const struct bmap_flash_result *result,
 		    const struct bmap_error *err);
 
 /* Those that are done. One that cannot be ejected is said and makes the exit code a failure's; the
- * others are ejected all the same. */
-int copy_eject(struct run *run, const struct bmap_flash_result *result, int code);
+ * others are ejected all the same. *first: the first that failed, code NONE: none. */
+int copy_eject(struct run *run, const struct bmap_flash_result *result, int code,
+	       struct bmap_error *first);
 
 /* What the target's error says behind its name; NULL: it has none, or one of something else, which
  * does not begin with the name. */

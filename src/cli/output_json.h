@@ -3,8 +3,8 @@
  * docs/events.schema.json.
  *
  * They come from comparing what the job reports with what was said before. A target's failure is
- * told when it is reported; success and interruption only when the job has ended, since what ends a
- * target comes then.
+ * told when it is reported; success when the target was let go of, at the end of its pass;
+ * interruption when the job has ended.
  * Threads: the one that the progress callback runs on. */
 #ifndef CLI_OUTPUT_JSON_H
 #define CLI_OUTPUT_JSON_H

@@ -37,7 +37,6 @@ struct flash_pass {
 	struct target **lanes; /* lent to the write stage */
 	struct flash_target **members; /* of each lane */
 	size_t lane_count;
-	bool ran; /* every lane has a verdict */
 };
 
 struct flash {

@@ -240,7 +240,6 @@ bool flash_run_pass(struct flash *flash, struct bmap_error *err)
 	write_stage_join(pass->writing);
 	flash->reader_left_behind |= flash_readers_end(pass->readers);
 	pass->readers = NULL;
-	pass->ran = true;
 	flash_judge(flash);
 	if (why.code == BMAP_ERR_NONE) {
 		flash_release_final(flash);
